@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ingest.domain import keys
 from ingest.domain.keys import Layout
 from ingest.domain.mailbox import Credentials, Mailbox, Server, Tls
+from ingest.domain.retry import MESSAGE_TRIES
 from ingest.metrics import Metrics
 from ingest.pop3 import Pop3Connector
 from ingest.ports.sink import Outcome, Verdict
@@ -153,6 +154,29 @@ class Bench:
     def refuse_everything(self) -> None:
         """Make the sink reject each event."""
         self.sinks["main"].verdict = lambda _: Outcome(Verdict.REJECTED, "http_400")
+
+    def fail(self, mailbox_id: str, raw: bytes, *, lost: bool = False) -> None:
+        """Have a mail fetched and fail, because the store returns other bytes, or has lost it.
+
+        Afterwards the store returns what it took, unless it lost that.
+        """
+        self.maildrops[mailbox_id].messages[b"failing"] = raw
+        self.poll_all()
+        (at,) = (key for key in self.keys(keys.RAW) if f"/{message_key(mailbox_id, raw)}/" in key)
+        kept = self.store.objects[at]
+        if lost:
+            del self.store.objects[at]
+        else:
+            self.store.alter(at, b"other bytes")
+        self.process_until_failed()
+        if not lost:
+            self.store.objects[at] = kept
+
+    def process_until_failed(self) -> None:
+        """Try each open message as often as a message is tried."""
+        for _ in range(MESSAGE_TRIES):
+            self.clock.time += 2_000
+            self.process_stage.run(never)
 
     def settle(self) -> None:
         """Move the clock so far that the watermark covers everything delivered, and write it."""

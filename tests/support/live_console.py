@@ -14,10 +14,9 @@ import uvicorn
 from ingest.catalog.catalog import Catalog
 from ingest.console.app import make_app
 from ingest.demo.mails import KINDS, sample
-from ingest.domain.retry import MESSAGE_TRIES
 from ingest.errors import MaildropAuthError
 from ingest.ports.sink import Outcome, Verdict
-from tests.support.bench import bench, mail, mailbox, message_key, never
+from tests.support.bench import bench, mail, mailbox, message_key
 from tests.support.waiting import eventually
 from tests.unit.console.conftest import Console, with_tokens
 
@@ -41,7 +40,8 @@ def filled_console(folder: Path) -> Iterator[Console]:
         b.relay_stage = replace(b.relay_stage, keeps_answers=True)
         console = Console(b, catalog)
         with closing(console.feeder):
-            _fail(console)
+            b.fail("office", FAILED)
+            console.feed()
             for hours, box in enumerate(names[:3]):
                 console.haul(box, *_mails(box, b.clock.now() - timedelta(hours=hours)))
             _reject(console)
@@ -75,21 +75,6 @@ def served(console: Console, options: ConsoleSection | None = None) -> Iterator[
         finally:
             server.should_exit = True
             thread.join()
-
-
-def _fail(console: Console) -> None:
-    """Let a message fail, because the store returns other bytes than it took."""
-    b = console.b
-    b.maildrops["office"].messages[b"failing"] = FAILED
-    b.poll_all()
-    (at,) = b.keys("raw.eml")
-    kept = b.store.objects[at]
-    b.store.alter(at, b"other bytes")
-    for _ in range(MESSAGE_TRIES):
-        b.clock.time += 2_000
-        b.process_stage.run(never)
-    b.store.objects[at] = kept
-    console.feed()
 
 
 def _reject(console: Console) -> None:

@@ -7,15 +7,14 @@ import json
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import parse_qs
 
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from typing_extensions import override
 
 from ingest.domain.grant import ClientCredentials, RefreshToken, ServiceAccount
+from tests.support.answering import Answering, Handler
 from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ _ASSERTION = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
 
 @dataclass
-class TokenServer:
+class TokenServer(Answering):
     """Issues `token-1`, `token-2`, ... for valid requests.
 
     Attributes:
@@ -59,29 +58,12 @@ class TokenServer:
 
     def __enter__(self) -> Self:
         self.key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        self.stopped = threading.Event()
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, self))
-        self._server.daemon_threads = False
-        if self.tls is not None:
-            self._server.socket = self.tls.wrap_socket(self._server.socket, server_side=True)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stopped.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        return super().__enter__()
 
     @property
     def url(self) -> str:
         return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}/token"
-
-    @property
-    def port(self) -> int:
-        return int(self._server.server_address[1])
 
     @property
     def key_file(self) -> str:
@@ -137,31 +119,21 @@ class TokenServer:
         return (said["iss"], said["sub"], said["aud"], said["scope"]) == (ACCOUNT, SUBJECT, self.url, SCOPE)
 
 
-class _Handler(BaseHTTPRequestHandler):
-    def __init__(self, owner: TokenServer, *arguments: Any) -> None:
-        self.owner = owner
-        super().__init__(*arguments)
-
-    def do_POST(self) -> None:
-        self.owner.headers = {name.lower(): value for name, value in self.headers.items()}
-        form = parse_qs(self.rfile.read(int(self.headers["content-length"])).decode(), strict_parsing=True)
-        if self.owner.silent:
-            self.owner.stopped.wait(PATIENCE)
+class _Handler(Handler[TokenServer]):
+    @override
+    def post(self) -> None:
+        owner = self.owner
+        owner.headers = {name.lower(): value for name, value in self.headers.items()}
+        form = self.form()
+        if owner.silent:
+            owner.stopped.wait(PATIENCE)
             return
-        status, body = self.owner.decide({name: values[0] for name, values in form.items()})
-        data = json.dumps(body).encode()
-        if self.owner.answer is not None:
-            status, data = self.owner.answer
-        if self.owner.drip:
+        status, token = owner.decide(form)
+        if owner.drip:
             self._drip()
             return
-        self.send_response(302 if self.owner.location else status)
-        if self.owner.location:
-            self.send_header("location", self.owner.location)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
+        status, body = owner.answer or (status, json.dumps(token).encode())
+        self.answer(302 if owner.location else status, body, owner.location or "")
 
     def _drip(self) -> None:
         """Until the other side has enough."""
@@ -171,8 +143,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.write(self.owner.drip)
         self.close_connection = True
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name there
-        """Nothing on the terminal."""
+
+TokenServer.handler = _Handler
 
 
 def _decoded(part: str) -> bytes:

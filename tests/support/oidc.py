@@ -7,18 +7,18 @@ import hashlib
 import hmac
 import json
 import secrets
-import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from functools import cache, partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, Self
+from functools import cache
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from joserfc import jwt
 from joserfc.jwk import RSAKey
+from typing_extensions import override
 
+from tests.support.answering import Answering, Handler
 from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def new_key(kid: str) -> RSAKey:
 
 
 @dataclass
-class FakeProvider:
+class FakeProvider(Answering):
     """Issues tokens for the codes of `authorize`.
 
     Attributes:
@@ -64,25 +64,11 @@ class FakeProvider:
     forms: list[dict[str, str]] = field(default_factory=list)
     key: RSAKey = field(default_factory=usual_key)
     published: list[dict[str, Any]] | None = None
-
-    def __enter__(self) -> Self:
-        self.stopped = threading.Event()
-        self.codes: dict[str, tuple[str, str]] = {}
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, self))
-        self._server.daemon_threads = False
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stopped.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+    codes: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     @property
     def issuer(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}/realm"
+        return f"http://127.0.0.1:{self.port}/realm"
 
     def authorize(self, url: str) -> dict[str, str]:
         """Log a user in at an authorization URL; return what the browser brings back."""
@@ -151,16 +137,10 @@ def without_none(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-class _Handler(BaseHTTPRequestHandler):
-    def __init__(self, provider: FakeProvider, *args: Any) -> None:
-        self.provider = provider
-        super().__init__(*args)
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-    def do_GET(self) -> None:
-        provider, path = self.provider, self._path()
+class _Handler(Handler[FakeProvider]):
+    @override
+    def get(self) -> None:
+        provider, path = self.owner, self._path()
         match path:
             case "/.well-known/openid-configuration":
                 found: tuple[int, Any] = 200, provider.described()
@@ -172,26 +152,21 @@ class _Handler(BaseHTTPRequestHandler):
                 found = 404, {}
         self._answer(path, *found)
 
-    def do_POST(self) -> None:
-        path = self._path()
-        body = self.rfile.read(int(self.headers["content-length"])).decode()
-        form = {name: values[0] for name, values in parse_qs(body).items()}
-        self._answer(path, *self.provider.redeem(form, self.headers.get("authorization", "")))
+    @override
+    def post(self) -> None:
+        self._answer(self._path(), *self.owner.redeem(self.form(), self.headers.get("authorization", "")))
 
     def _path(self) -> str:
         path = self.path.removeprefix("/realm")
-        self.provider.asked[path] += 1
+        self.owner.asked[path] += 1
         return path
 
     def _answer(self, path: str, status: int, found: Any) -> None:
-        if path in self.provider.silent:
-            self.provider.stopped.wait(PATIENCE)
+        if path in self.owner.silent:
+            self.owner.stopped.wait(PATIENCE)
             return
-        status, body = self.provider.answers.get(path, (status, json.dumps(found).encode()))
-        self.send_response(status)
-        if 300 <= status < 400:
-            self.send_header("Location", body.decode())
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+        status, body = self.owner.answers.get(path, (status, json.dumps(found).encode()))
+        self.answer(status, body, body.decode() if 300 <= status < 400 else "")
+
+
+FakeProvider.handler = _Handler

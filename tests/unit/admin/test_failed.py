@@ -6,27 +6,13 @@ import pytest
 
 from ingest.admin.failed import FailedMessages, Retried, Retry, UnknownMessageError
 from ingest.admin.mailbox_claim import MailboxBusyError
-from ingest.domain.retry import MESSAGE_TRIES
-from tests.support.bench import Bench, bench, mail, mailbox, message_key, never
+from tests.support.bench import Bench, bench, mail, mailbox, message_key
 
 RAW = mail("one")
 
 
 def fail(b: Bench, *, lost: bool) -> None:
-    """Let a message fail, because the store lost its raw mail or returns other bytes."""
-    b.maildrops["a"].messages[b"u1"] = RAW
-    b.poll_all()
-    (at,) = b.keys("raw.eml")
-    kept = b.store.objects[at]
-    if lost:
-        del b.store.objects[at]
-    else:
-        b.store.alter(at, b"other bytes")
-    for _ in range(MESSAGE_TRIES):
-        b.clock.time += 2_000
-        b.process_stage.run(never)
-    if not lost:
-        b.store.objects[at] = kept
+    b.fail("a", RAW, lost=lost)
     assert message_key("a", RAW) in [one.message.key for one in b.ledger.failed_messages()]
 
 

@@ -10,7 +10,7 @@ from ingest.domain.retry import MESSAGE_TRIES
 from ingest.errors import MaildropConnectError
 from ingest.ports.sink import Outcome, Verdict
 from ingest.testing.sink import MemorySink
-from tests.support.bench import Bench, mail, message_key, never
+from tests.support.bench import Bench, mail, message_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,9 +29,7 @@ def data(done: Result) -> Any:
 def fail_message(b: Bench) -> None:
     b.poll_all()
     b.store.objects = {key: one for key, one in b.store.objects.items() if not key.endswith("raw.eml")}
-    for _ in range(MESSAGE_TRIES):
-        b.clock.time += 2_000
-        b.process_stage.run(never)
+    b.process_until_failed()
 
 
 def test_failed_messages_are_listed_shown_retried_and_dropped(b: Bench, run: Run) -> None:

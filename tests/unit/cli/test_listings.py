@@ -17,7 +17,6 @@ from ingest.admin.sinks import SinkAdmin
 from ingest.admin.status import read_status
 from ingest.cli import listings, reports
 from ingest.cli.remedies import poll_lines
-from ingest.domain.retry import MESSAGE_TRIES
 from ingest.errors import MaildropAuthError, MaildropConnectError
 from ingest.metric_labels import POLL_RESULTS
 from ingest.ports.sink import Outcome, Verdict
@@ -163,9 +162,7 @@ def test_failed_messages_are_listed_and_shown(now: list[float]) -> None:
         b.maildrops["a"].messages[b"u1"] = mail("1")
         b.poll_all()
         b.store.objects = {key: one for key, one in b.store.objects.items() if not key.endswith("raw.eml")}
-        for _ in range(MESSAGE_TRIES):
-            b.clock.time += 2_000
-            b.process_stage.run(never)
+        b.process_until_failed()
         now[0] = b.clock.time + 120
         (failed,) = found = FailedMessages(b.ledger).all()
         key = message_key("a", mail("1"))

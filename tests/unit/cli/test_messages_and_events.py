@@ -12,7 +12,6 @@ from rich.console import Console
 from ingest.admin.messages import StoredMessages
 from ingest.cli.common import FAILED, UNUSABLE, json_line
 from ingest.cli.message_views import rows_table
-from ingest.domain.retry import MESSAGE_TRIES
 from tests.support.bench import Bench, mail, message_key, never
 
 if TYPE_CHECKING:
@@ -148,9 +147,7 @@ def test_failed_message_is_traced_and_leads_to_its_remedy(b: Bench, run: Run) ->
     b.poll_all()
     (raw,) = (key for key in b.store.objects if key.endswith("raw.eml"))
     b.store.objects[raw] = replace(b.store.objects[raw], content=b"damaged")
-    for _ in range(MESSAGE_TRIES):
-        b.clock.time += 2_000
-        b.process_stage.run(never)
+    b.process_until_failed()
     assert steps(run, FIRST)[:2] == [("stored", "done", None), ("failed", "failed", None)]
     assert "mailhaul failed retry" in run("messages", "trace", FIRST).stdout
 

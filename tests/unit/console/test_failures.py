@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from ingest.domain.retry import MESSAGE_TRIES
 from ingest.ports.sink import Outcome, Verdict
-from tests.support.bench import mail, message_key, never
+from tests.support.bench import mail, message_key
 
 if TYPE_CHECKING:
     from starlette.testclient import TestClient
@@ -19,17 +18,7 @@ KEY = message_key("a", RAW)
 
 
 def fail(console: Console) -> None:
-    """Let a message fail, because the store returns other bytes than it took; then the store is well again."""
-    b = console.b
-    b.maildrops["a"].messages[b"u1"] = RAW
-    b.poll_all()
-    (at,) = b.keys("raw.eml")
-    kept = b.store.objects[at]
-    b.store.alter(at, b"other bytes")
-    for _ in range(MESSAGE_TRIES):
-        b.clock.time += 2_000
-        b.process_stage.run(never)
-    b.store.objects[at] = kept
+    console.b.fail("a", RAW)
     console.feed()
 
 
