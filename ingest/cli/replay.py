@@ -83,7 +83,7 @@ def replay(
     it and prints where to continue.
     """
     begin, end = period(since, until)
-    _require_choice(everything=everything, filtered=bool(mailbox or since or until))
+    require_choice(everything=everything, filtered=bool(mailbox or since or until))
     if quarantined and not sink:
         print_error("choose the sink that is to have messages in quarantine: --sink")
         raise typer.Exit(UNUSABLE)
@@ -101,7 +101,8 @@ def replay(
         _report(done, sink, as_json=as_json)
 
 
-def _require_choice(*, everything: bool, filtered: bool) -> None:
+def require_choice(*, everything: bool, filtered: bool) -> None:
+    """End the command unless it names either a part of the messages, or all."""
     if everything == filtered:
         print_error("choose messages: --mailbox, --since, --until, or --all")
         raise typer.Exit(UNUSABLE)

@@ -11,7 +11,6 @@ import typer
 from ingest.cli.common import (
     FAILED,
     INTERRUPTED,
-    UNUSABLE,
     ConfigOption,
     JsonOption,
     YesOption,
@@ -21,7 +20,7 @@ from ingest.cli.common import (
     printable,
     progress_bar,
 )
-from ingest.cli.replay import AllOption, MailboxesOption, SinceOption, UntilOption, period
+from ingest.cli.replay import AllOption, MailboxesOption, SinceOption, UntilOption, period, require_choice
 
 if TYPE_CHECKING:
     from ingest.admin.reprocess import Changed, Reprocessed
@@ -55,9 +54,7 @@ def reprocess(
     to continue.
     """
     begin, end = period(since, until)
-    if everything == bool(mailbox or since or until):
-        print_error("choose messages: --mailbox, --since, --until, or --all")
-        raise typer.Exit(UNUSABLE)
+    require_choice(everything=everything, filtered=bool(mailbox or since or until))
     from ingest.admin.check import require_usable
     from ingest.admin.replay import find_manifests
     from ingest.cli.runtime import open_runtime

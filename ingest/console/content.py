@@ -15,6 +15,8 @@ from ingest.texts.convert import READ_BYTES, Conversions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+    from typing import BinaryIO
 
     from starlette.requests import Request
 
@@ -66,13 +68,7 @@ def send_object(
         ObjectMissingError: the store does not have it.
     """
     tag = f'"{ref.sha256}"'
-    headers = {
-        "ETag": tag,
-        "Accept-Ranges": "bytes",
-        "Content-Disposition": f"{'inline' if inline else 'attachment'}; filename*=UTF-8''{quote(filename, safe='')}",
-        "Cache-Control": "private, no-cache",
-        "Content-Security-Policy": MAIL_POLICY,
-    }
+    headers = _headers(tag, filename, inline=inline)
     if is_known(tag, request):
         return Response(status_code=304, headers=headers)
     asked = request.headers.get("range", "") if request.headers.get("if-range", tag) == tag else ""
@@ -88,19 +84,29 @@ def send_object(
         with opened:  # an object that is missing is an error here too
             return Response(None, 200 if part is None else 206, headers, media_type)
     body = opened.__enter__()  # here, so that an object that is missing is an error and no broken answer
-
-    def chunks() -> Iterator[bytes]:
-        try:
-            left = end - begin
-            while left and (chunk := body.read(min(_CHUNK, left))):
-                left -= len(chunk)
-                yield chunk
-        finally:
-            opened.__exit__(None, None, None)
-
     # Here, because the library adds a charset to texts, and these are in the one that their author chose.
     headers["Content-Type"] = media_type
-    return StreamingResponse(chunks(), 200 if part is None else 206, headers)
+    return StreamingResponse(_chunks(opened, body, end - begin), 200 if part is None else 206, headers)
+
+
+def _headers(tag: str, filename: str, *, inline: bool) -> dict[str, str]:
+    return {
+        "ETag": tag,
+        "Accept-Ranges": "bytes",
+        "Content-Disposition": f"{'inline' if inline else 'attachment'}; filename*=UTF-8''{quote(filename, safe='')}",
+        "Cache-Control": "private, no-cache",
+        "Content-Security-Policy": MAIL_POLICY,
+    }
+
+
+def _chunks(opened: AbstractContextManager[BinaryIO], body: BinaryIO, left: int) -> Iterator[bytes]:
+    """Yield so many bytes of an object that is open, and close it."""
+    try:
+        while left and (chunk := body.read(min(_CHUNK, left))):
+            left -= len(chunk)
+            yield chunk
+    finally:
+        opened.__exit__(None, None, None)
 
 
 def is_known(tag: str, request: Request) -> bool:

@@ -30,6 +30,8 @@ from ingest.wiring.login import identity_provider
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from fastapi import FastAPI
+
     from ingest.config import ConfigSource
     from ingest.ports.status import TaskRecords
 
@@ -74,32 +76,32 @@ def run_console(source: ConfigSource) -> None:
             closing(Feeder(catalog, runtime.store, runtime.events, list(runtime.sinks), now))
         )
         rebuild = Rebuild(catalog, runtime.store, runtime.layout, now)
-        threads = [
-            threading.Thread(target=_repeat, args=(work, stopped), name=name)
-            for name, work in (
-                ("catalog-feed", Feed(feeder, runtime.ledger, runtime.monotonic).step),
-                ("catalog-rebuild", partial(_rebuild, rebuild, stopped)),
-            )
-        ]
+        feed = Feed(feeder, runtime.ledger, runtime.monotonic)
+        works = {"catalog-feed": feed.step, "catalog-rebuild": partial(_rebuild, rebuild, stopped)}
+        threads = [threading.Thread(target=_repeat, args=(work, stopped), name=name) for name, work in works.items()]
         stack.callback(_join, threads, stopped)
         for thread in threads:
             thread.start()
         app = make_app(runtime, catalog, section, identity_provider(config, secrets))
         stack.callback(app.state.desk.jobs.runner.close)
-        server = uvicorn.Server(
-            uvicorn.Config(
-                app,
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,
-                timeout_graceful_shutdown=_STOP_SECONDS,
-            )
+        _serve(app, listening)
+
+
+def _serve(app: FastAPI, listening: socket.socket) -> None:
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=_STOP_SECONDS,
         )
-        # uvicorn stops at these signals, and raises them again at the end.
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: None)
-        server.run([listening])
+    )
+    # uvicorn stops at these signals, and raises them again at the end.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    server.run([listening])
 
 
 def listen(section: ConsoleSection) -> socket.socket:
