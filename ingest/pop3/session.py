@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from typing_extensions import override
@@ -29,6 +30,8 @@ _SLACK_BYTES = 64 * 1024
 _ANSWER = b"\r\n+OK"
 # Maximum header size kept by TOP; real headers stay below 100 KiB.
 _HEADER_BYTES = 2**20
+# What the answer to TOP is expected to have, for the bytes that may be under way.
+_USUAL_HEADER_BYTES = 8 * 1024
 
 
 class Pop3Session(Maildrop):
@@ -108,20 +111,34 @@ class Pop3Session(Maildrop):
     @override
     def top(self, listed: Listed) -> bytes:
         """Return the header of a message (TOP n 0), unstuffed, cut at 1 MiB; empty if the server refuses TOP."""
+        return next(self.tops([listed]))
+
+    @override
+    def tops(self, wanted: Sequence[Listed]) -> Iterator[bytes]:
+        """Yield what `top` returns for each message, in the order given, with several commands under way."""
         self._read_pending_listing()
+        window = Window([replace(row, size=_USUAL_HEADER_BYTES) for row in wanted], self._depth, self._clock())
+        for row in wanted:
+            with self._naming(row):
+                if batch := window.refill():
+                    self._dialogue.send(*[commands.top(one.number) for one in batch])
+                header = self._header(row)
+            window.answered(self._clock(), ok=header is not None)
+            yield header or b""
+
+    def _header(self, listed: Listed) -> bytes | None:
+        """Read the answer to TOP; None if the server refuses it."""
         header = bytearray()
 
         def keep(data: bytes) -> int:
             header.extend(data[: _HEADER_BYTES - len(header)])
             return len(data)
 
-        with self._naming(listed):
-            self._dialogue.send(commands.top(listed.number))
-            if self._dialogue.reply().ok:
-                self._refused = None
-                self._pour(listed, keep)
-            else:
-                self._refused = listed
+        if not self._dialogue.reply().ok:
+            self._refused = listed
+            return None
+        self._refused = None
+        self._pour(listed, keep)
         return bytes(header)
 
     @override

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from typing_extensions import Buffer
 
@@ -163,6 +163,13 @@ class Maildrop(Protocol):
     def top(self, listed: Listed) -> bytes:
         """The header of a message (TOP n 0), unstuffed; empty if the server refuses TOP."""
         ...
+
+    def tops(self, wanted: Sequence[Listed]) -> Iterator[bytes]:
+        """Yield what `top` returns for each message, in the order given.
+
+        Answers may be outstanding until the last one was taken.
+        """
+        return map(self.top, wanted)
 
     def delete(self, listed: Sequence[Listed]) -> list[Listed]:
         """DELE each; return those that the server accepted. They are deleted only by `quit`."""

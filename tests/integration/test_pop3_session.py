@@ -275,6 +275,20 @@ def test_top_gives_the_header_and_nothing_where_it_is_refused() -> None:
         assert drop.top(rows(1, 1)[1]) == b""
 
 
+def test_headers_of_many_messages_are_pipelined_if_announced() -> None:
+    """Where unique-ids are message numbers, each poll asks for all: one at a time takes longer than a poll may."""
+    asked = [Expect(f"TOP {number} 0") for number in (1, 2, 3)]
+    answers = [Send(b"+OK\r\nA: b\r\n\r\n.\r\n"), Send(b"-ERR\r\n"), Send(b"+OK\r\nC: d\r\n\r\n.\r\n")]
+    with session([*asked, *answers, Expect("QUIT")], "PIPELINING") as (drop, server):
+        assert list(drop.tops(rows(1, 1, 1))) == [b"A: b\r\n\r\n", b"", b"C: d\r\n\r\n"]
+        assert drop.quit()
+    assert server.stopped_at is None
+    in_turn = [step for pair in zip(asked, answers, strict=True) for step in pair]
+    with session(in_turn) as (drop, server):
+        assert list(drop.tops(rows(1, 1, 1))) == [b"A: b\r\n\r\n", b"", b"C: d\r\n\r\n"]
+    assert server.ahead == 0
+
+
 def test_at_most_a_mebibyte_of_an_endless_header_is_kept() -> None:
     steps = [Expect("TOP"), Send(b"+OK\r\n" + b"x" * 3 * 2**20 + b"\r\n.\r\n")]
     with session(steps) as (drop, _):

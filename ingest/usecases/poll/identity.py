@@ -17,7 +17,7 @@ from ingest.domain.keys import listing_digest
 from ingest.errors import NoUniqueIdsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from ingest.domain.mailbox import Mailbox
     from ingest.ports.maildrop import Listed, Listing
@@ -97,28 +97,34 @@ def unreliable(rows: Sequence[Listed]) -> set[bytes]:
     return {unique_id for unique_id, count in counts.items() if count > 1}
 
 
-def identify(maildrop: bytes, rows: Sequence[Listed], top: Callable[[Listed], bytes]) -> list[IdentifiedRow]:
+def identify(
+    maildrop: bytes, rows: Sequence[Listed], tops: Callable[[Sequence[Listed]], Iterable[bytes]]
+) -> list[IdentifiedRow]:
     """Identify each row, by unique-id and size or, where the unique-id is unreliable, by header and size.
 
     Args:
         maildrop: see `maildrop_identity`.
         rows: of one listing.
-        top: returns the header of a message, empty if the server does not support TOP. It is called only for rows
-            with an unreliable unique-id, and is much cheaper than fetching the whole message. Several messages with
-            the same header and size are left to their content.
+        tops: returns the headers of messages, each empty if the server does not support TOP. It is called only for
+            rows with an unreliable unique-id, and is much cheaper than fetching the whole messages. Several messages
+            with the same header and size are left to their content.
     """
     untrusted = unreliable(rows)
-    identified = [_identified(maildrop, row, untrusted, top) for row in rows]
+    doubted = [row for row in rows if row.unique_id in untrusted]
+    # One after the other: the headers of all messages together may take gigabytes.
+    by_header = {
+        row.number: _by_header(maildrop, row, header) for row, header in zip(doubted, tops(doubted), strict=True)
+    }
+    identified = [by_header.get(row.number) or _by_unique_id(maildrop, row) for row in rows]
     counts = Counter(one.digest for one in identified)
     return [one if counts[one.digest] == 1 else IdentifiedRow(one.listed, None) for one in identified]
 
 
-def _identified(maildrop: bytes, row: Listed, untrusted: set[bytes], top: Callable[[Listed], bytes]) -> IdentifiedRow:
-    if row.unique_id is None:
-        return IdentifiedRow(row, None)
-    if row.unique_id not in untrusted:
-        return IdentifiedRow(row, listing_digest(maildrop, row.unique_id, row.size))
-    header = top(row)
+def _by_unique_id(maildrop: bytes, row: Listed) -> IdentifiedRow:
+    return IdentifiedRow(row, None if row.unique_id is None else listing_digest(maildrop, row.unique_id, row.size))
+
+
+def _by_header(maildrop: bytes, row: Listed, header: bytes) -> IdentifiedRow:
     if not header:
         return IdentifiedRow(row, None)
     # A blank cannot be part of a unique-id (RFC 1939 section 7), so the two kinds of digest cannot collide.

@@ -36,7 +36,7 @@ from ingest.usecases.poll.values import PollInput
 from ingest.usecases.recover.republish import StreamIds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
     from ingest.domain.mailbox import Credentials, Mailbox
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from ingest.ports.claims import Claim
     from ingest.ports.eventlog import EventLog
     from ingest.ports.ledger import Ledger
-    from ingest.ports.maildrop import Listing, Maildrop, MaildropFactory
+    from ingest.ports.maildrop import Listed, Listing, Maildrop, MaildropFactory
     from ingest.ports.seen import Seen
     from ingest.ports.tracing import Span
     from ingest.usecases.claims import Lease, LeaseKeeper
@@ -159,7 +159,7 @@ class Poller:
                 listing = session.listing()
                 require_unique_ids(listing, mailbox)
                 store_id = self.store_identity.peek()
-                rows = self._identified(mailbox, credentials, session, listing, store_id)
+                rows = self._identified(poll, credentials, session, listing, store_id)
                 progress.begin_session(rows, session.terms, listing.left_out)
                 session.quit(wait=True)
         return preview_of(progress, self.deletions.deletable(poll), known=seen.known)
@@ -295,7 +295,7 @@ class Poller:
             self._remember_terms(poll.mailbox, session.terms)
             require_unique_ids(listing, poll.mailbox)
             store_id = self.store_identity.read() if listing.rows else b""
-            rows = self._identified(poll.mailbox, credentials, session, listing, store_id)
+            rows = self._identified(poll, credentials, session, listing, store_id)
             progress.begin_session(rows, session.terms, listing.left_out)
             self.deletions.compare(session, poll, progress)
             deletable = self.deletions.deletable(poll)
@@ -310,11 +310,17 @@ class Poller:
             self.deletions.record(poll, progress, confirmed)
 
     def _identified(
-        self, mailbox: Mailbox, credentials: Credentials, session: Maildrop, listing: Listing, store_id: bytes
+        self, poll: PollInput, credentials: Credentials, session: Maildrop, listing: Listing, store_id: bytes
     ) -> list[IdentifiedRow]:
-        server = mailbox.server
+        server = poll.mailbox.server
         maildrop = maildrop_identity(store_id, server.host, server.port, credentials.username)
-        return identify(maildrop, listing.rows, session.top)
+
+        def tops(wanted: Sequence[Listed]) -> Iterator[bytes]:
+            for header in session.tops(wanted):
+                poll.lease.progress()
+                yield header
+
+        return identify(maildrop, listing.rows, tops)
 
     def _connect(self, poll: PollInput, credentials: Credentials) -> Maildrop:
         mailbox = poll.mailbox
