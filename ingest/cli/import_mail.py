@@ -24,6 +24,8 @@ from ingest.cli.common import (
 from ingest.mailfiles.mbox import Dialect
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ingest.admin.imports import Imported
     from ingest.mailfiles.files import FoundMail
 
@@ -72,19 +74,18 @@ def import_mail(
     to all sinks, unless --no-events is given. The files are left as they are. Safe while the service runs. Ctrl-C
     stops it; what was read is stored.
     """
-    from ingest.mailfiles.files import find_mail
-
     missing = [path for path in paths if not path.exists()]
     for path in missing:
         print_error(f"{path} does not exist")
     if missing:
         raise typer.Exit(UNUSABLE)
-    found = find_mail(paths)
     if dry_run:
-        _print_found(found, as_json=as_json)
+        from ingest.mailfiles.files import find_mail
+
+        _print_found(find_mail(paths), as_json=as_json)
         return
     started = time.monotonic()
-    done = _run(mailbox, found, config, {"dialect": mbox, "rate": rate, "events": not no_events})
+    done, found = _run(mailbox, paths, config, {"dialect": mbox, "rate": rate, "events": not no_events})
     if as_json:
         print_json(_data(done, found))
     else:
@@ -92,23 +93,26 @@ def import_mail(
     sys.exit(0 if done.ok else INTERRUPTED if done.error is None and not done.complete else FAILED)
 
 
-def _run(mailbox: str, found: FoundMail, config: Path | None, how: dict[str, Any]) -> Imported:
+def _run(mailbox: str, paths: Sequence[Path], config: Path | None, how: dict[str, Any]) -> tuple[Imported, FoundMail]:
     from ingest.admin.check import require_usable
     from ingest.admin.imports import ImportOrder
     from ingest.cli.runtime import open_runtime
     from ingest.cli.stopping import Stopping
     from ingest.config.names import require_configured
+    from ingest.mailfiles.files import find_mail
     from ingest.wiring import admin
 
     with Stopping() as stopping, open_runtime(config) as runtime:
         mailboxes = runtime.mailboxes()
         require_configured("mailbox", [mailbox], mailboxes)
         require_usable(runtime.ledger)
+        # Last: to look through folders may take minutes, after which no mistake in the command should show.
+        found = find_mail(paths)
         schedule = runtime.schedule()
         runtime.ticker.tick(schedule)
         with progress_bar(found.size) as show:
             order = ImportOrder(mailboxes[mailbox], found, **how)
-            return admin.importer(runtime).run(order, schedule.sinks, stopping, show)
+            return admin.importer(runtime).run(order, schedule.sinks, stopping, show), found
 
 
 def _print_found(found: FoundMail, *, as_json: bool) -> None:

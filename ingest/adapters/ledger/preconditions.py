@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from ingest.ports.ledger import LedgerProblem, Severity
@@ -18,6 +19,8 @@ UNKNOWN = LedgerProblem(
     "the ledger's user may not send INFO, so nobody can tell whether the server evicts keys, persists its data or is "
     "nearly full; allow INFO, or see yourself to maxmemory-policy noeviction and appendonly yes",
 )
+# The first version with XAUTOCLAIM, ZADD GT and XTRIM MINID; Valkey reports one that it is compatible with.
+OLDEST = (6, 2)
 CLUSTER = LedgerProblem(
     Severity.FATAL,
     "cluster",
@@ -35,6 +38,13 @@ def problems_of(info: Mapping[str, Any], save: str | None, *, clustered: bool = 
         save: the option `save`: when the server writes snapshots; empty if never, None if it is not known.
         clustered: whether the address is that of a cluster.
     """
+    version = str(info.get("redis_version", ""))
+    if (numbers := re.match(r"(\d+)\.(\d+)", version)) and tuple(map(int, numbers.groups())) < OLDEST:
+        yield LedgerProblem(
+            Severity.FATAL,
+            "version",
+            f"the ledger is Redis {version}, which lacks commands that are needed; use Redis 6.2 or later, or Valkey",
+        )
     if int(info.get("cluster_enabled", 0)) and not clustered:
         yield CLUSTER
     if info.get("role") in {"slave", "replica"}:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from ingest.cli.common import FAILED, UNUSABLE
 from ingest.domain.retry import MESSAGE_TRIES
 from ingest.errors import MaildropConnectError
@@ -14,6 +16,7 @@ from tests.support.bench import Bench, mail, message_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from typer.testing import Result
 
@@ -125,3 +128,10 @@ def test_messages_and_mailboxes_are_purged(b: Bench, run: Run) -> None:
     b.poll_all()
     erased = data(run("purge", "mailbox", "a", "--yes", "--json"))
     assert (erased["messages"], erased["purged_before"], erased["error"]) == (1, 1, None)
+
+
+def test_import_checks_the_mailbox_before_it_looks_through_files(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("ingest.mailfiles.files.find_mail", lambda _paths: pytest.fail("looked through files"))
+    assert "there is no mailbox c" in run("import", "--mailbox", "c", str(tmp_path), code=UNUSABLE).stderr
