@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 from zipfile import ZIP_BZIP2, ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
+from ingest.containers.code_pages import code_page_of, ideographic_code_page_of
 from ingest.containers.passwords import Passwords
 from ingest.containers.stream import FileEnd
 from ingest.containers.zipcrypt import Locked, unlock
@@ -153,7 +154,7 @@ def _paths(entries: Sequence[ZipInfo]) -> list[str]:
     """Return the decoded path of each entry, with slashes."""
     written = [_bytes_of(entry) for entry in entries]
     undeclared = b"\n".join(raw for raw in written if raw is not None and not is_utf8(raw))
-    codec = detect_charset(undeclared) or _DOS
+    codec = code_page_of(undeclared) or detect_charset(undeclared) or ideographic_code_page_of(undeclared) or _DOS
     return [
         (entry.filename if raw is None else raw.decode("utf-8" if is_utf8(raw) else codec, "replace")).replace(
             "\\", "/"

@@ -82,6 +82,24 @@ def test_path_of_a_file_in_a_folder_is_its_location() -> None:
         ("Счёт за ноябрь.pdf".encode("cp866"), "Счёт за ноябрь.pdf"),
         ("請求書十一月分.pdf".encode("cp932"), "請求書十一月分.pdf"),
         ("发票二零二六年.pdf".encode("gb18030"), "发票二零二六年.pdf"),
+        ("发票 11月.pdf".encode("gb18030"), "发票 11月.pdf"),
+        ("發票.pdf".encode("big5"), "發票.pdf"),
+        *(
+            (name.encode(code_page), name)
+            for name, code_pages in {
+                "Übersicht für Müller.pdf": ("cp437", "cp850", "cp1252"),
+                "Reçu n° 2.pdf": ("cp1252",),
+                "São João nº 3.pdf": ("cp850", "cp1252"),
+                "Příloha č. 1 (žlutá).pdf": ("cp852", "cp1250"),
+                "Faktura za usługi łączności.pdf": ("cp852", "cp1250"),
+                "Счёт-фактура.pdf": ("cp866", "cp1251"),
+                "ИТОГИ.PDF": ("cp866", "cp1251"),
+                "Τιμολόγιο.pdf": ("cp737", "cp1253"),
+                "חשבונית.pdf": ("cp862", "cp1255"),
+                "Fatura ağustos.pdf": ("cp1254",),
+            }.items()
+            for code_page in code_pages
+        ),
         ("Rechnung März.pdf".encode(), "Rechnung März.pdf"),  # UTF-8 without the flag, as macOS writes
     ],
 )
