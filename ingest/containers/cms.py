@@ -6,6 +6,7 @@ of these in base64 again: certified mail and web portals in Italy produce all of
 
 from __future__ import annotations
 
+import codecs
 import re
 import zlib
 from itertools import chain
@@ -50,7 +51,7 @@ _LAYERS = 3
 
 def kind_of(head: bytes) -> Kind | None:
     """Return the kind of a CMS file by its first `HEAD_BYTES`; None for anything else."""
-    if not head.lstrip().startswith(_FIRST):
+    if not head.removeprefix(codecs.BOM_UTF8).lstrip().startswith(_FIRST):
         return None
     try:
         return _KINDS.get(_begin(ber.BerReader(_plain([head]))))
@@ -142,7 +143,7 @@ def _beginning(chunks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
     """Return the first bytes after blanks, and all bytes from there."""
     taken = b""
     for chunk in chunks:
-        taken = (taken + chunk).lstrip()
+        taken = (taken + chunk).removeprefix(codecs.BOM_UTF8).lstrip()
         if len(taken) >= _BEGINNING:
             break
     return taken[:_BEGINNING], chain([taken], chunks)

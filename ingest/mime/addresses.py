@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from ingest.domain.mail import Address
-from ingest.mime.text import clean, decode_header
+from ingest.mime.text import clean, decode_header, without_escapes
 
 if TYPE_CHECKING:
     from ingest.mime.defects import Defect
@@ -52,6 +52,7 @@ def parse_addresses(value: bytes, most: int, defects: set[Defect]) -> list[Addre
         quoted, plain, word, angle, address = usual.groups()
         name = clean(decode_header(word, defects)) if word else (quoted or plain or b"").decode("ascii").strip()
         return [Address(name=name, address=(angle or address).decode("ascii"))]
+    value = without_escapes(value, defects)
     found = _parse_list(value, most, defects)
     if b"=?" in value and not any("@" in address.address for address in found):
         # Some senders encode the whole field, addresses included.
@@ -83,6 +84,10 @@ def _parse_list(value: bytes, most: int, defects: set[Defect]) -> list[Address]:
             entry = _Entry()
         elif kind == "quoted":
             entry.words.append(re.sub(rb"\\(.)", rb"\1", token.strip(b'"')))
+            entry.quoted = token if value[match.end() : match.end() + 1] == b"@" else b""
+        elif entry.quoted:
+            entry.angle, entry.quoted = entry.quoted + token.strip(), b""
+            entry.words.pop()
         else:
             entry.words.append(token.strip())
     entry.add_to(found, defects)
@@ -95,6 +100,7 @@ class _Entry:
     def __init__(self) -> None:
         self.words: list[bytes] = []
         self.comment = b""
+        self.quoted = b""  # the local part of an address, with its quotes
         self.angle: bytes | None = None
         self._names: list[bytes] = []
 
@@ -131,6 +137,8 @@ def _add(found: list[Address], words: list[bytes], comment: bytes, angle: bytes 
         angle, text = (last, before) if whole else (text.replace(b" ", b""), comment)
     elif angle is not None and b'"' not in angle:
         angle = angle.replace(b" ", b"").removeprefix(b"mailto:")
+        # A route (RFC 5322 section 4.4): `@relay.example,@other.example:local@domain.example`.
+        angle = angle.rpartition(b":")[2] if angle.startswith(b"@") else angle
     if angle or text:
         name = clean(decode_header(text or comment, defects))
         found.append(Address(name=name[:320], address=clean((angle or b"").decode("utf-8", "replace"))[:320]))

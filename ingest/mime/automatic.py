@@ -35,6 +35,10 @@ _BOUNCES = (
     "the following addresses had permanent fatal errors",  # sendmail
     "unable to deliver message to the following address",
     "undeliverable message",
+    "was not delivered to:",  # Domino
+    "failed addresses follow",  # Smail, T-Online
+    "konnte nicht zugestellt werden",
+    "konnte an einen oder mehrere empf\xe4nger nicht",
 )
 _DELAYS = (
     "this is a warning message only",  # sendmail, Exim
@@ -44,6 +48,7 @@ _DELAYS = (
     "have not been delivered",
     "transient non-fatal errors",  # sendmail
     "will be retried for",
+    "could not be delivered to all of its recipients yet",
 )
 # Subjects of absence replies by Outlook and others. They count only beside a field that a program writes.
 _ABSENCES = (

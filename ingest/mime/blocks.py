@@ -225,7 +225,7 @@ class _YEncoded:
         parameters, named, name = first_line.partition(b"name=")
         self._declared = dict(_YENC_PARAMETER.findall(parameters))
         self._valid = bool(named) and b"line" in self._declared and b"size" in self._declared
-        self.name, self.ended = decode_bytes(name.strip(), None, set()), False
+        self.name, self.ended = decode_bytes(_without_quotes(name.strip()), None, set()), False
         self._escaped, self._size, self._crc = b"", 0, 0
 
     def line(self, line: bytes) -> bytes | None:
@@ -254,6 +254,11 @@ class _YEncoded:
         crc = declared.get(b"pcrc32") or (None if Defect.PARTIAL in self.defects else declared.get(b"crc32"))
         if declared.get(b"size") != b"%d" % self._size or (crc is not None and _number(crc) != self._crc):
             self.defects.add(Defect.YENC_MISMATCH)
+
+
+def _without_quotes(name: bytes) -> bytes:
+    is_quoted = len(name) > 2 and name[:1] == name[-1:] == b'"'  # noqa: PLR2004 - two quotes and a name
+    return name[1:-1] if is_quoted else name
 
 
 def _number(data: bytes) -> int | None:

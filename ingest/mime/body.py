@@ -103,8 +103,9 @@ class BodyText:
         return self._choose_by_content(head, known)
 
     def _wide(self, head: bytes, known: str) -> str:
-        """UTF-16 or UTF-32 without a byte order mark; some software only says so, and writes ASCII."""
-        if head and b"\0" not in head and head.isascii() and b"\n" in head:
+        """UTF-16 or UTF-32 without a byte order mark; some software only says so, and writes UTF-8."""
+        lines = head[: head.rfind(b"\n") + 1]
+        if lines and b"\0" not in head and is_utf8(lines):
             return self._found("utf-8")
         if known != "utf-16":
             return known

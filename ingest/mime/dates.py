@@ -27,7 +27,7 @@ _USUAL: Final = re.compile(
 # What people's software writes besides: any words for day and month, offsets behind a zone's name.
 _LENIENT: Final = re.compile(
     r"""
-      \W* (?:[^\W\d]+\W+)? (\d\d?)[.\s-]+ ([^\W\d]{3,10}|\d\d?)[.\s-]+ (\d{4}) [,\s]+ (?:[^\W\d]{1,3}\s+)?
+      \W* (?:[^\W\d]+\W+)? (\d\d?)[.\s-]+ ([^\W\d]{3,10}|\d\d?)[.\s-]+ (\d{4}|1\d\d|\d\d) [,\s]+ (?:[^\W\d]{1,3}\s+)?
       (\d\d?)[:.](\d\d)(?:[:.](\d\d))?(?:[.,]\d{1,9})?
       \s* (?: [A-Za-z]{0,5} \s* ([+-]) (\d\d?) (?: :? ([0-5]\d) )? | ([A-Za-z]{1,5}) )? (?: \b.* )?
     """,
@@ -62,6 +62,7 @@ _ZONES: Final = {"EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -
 _ODD_OFFSET: Final = re.compile(rb"[A-Za-z]\s*[+-]\d|[+-]\d\d?:|\b(?:" + "|".join(_ZONES).encode() + rb")\b")
 _HALF_DAY: Final = re.compile(rb"\b(\d\d?)((?:[:.]\d\d){1,2})\s*([AaPp])[Mm]\b")
 _NOON: Final = 12
+_CENTURY: Final = 50  # a year of two digits below it is in this century
 _MOST_HOURS: Final = 14  # of an offset
 _LAST_SECOND: Final = 59  # a leap second is read as the one before it
 _BYTES: Final = 256
@@ -78,7 +79,7 @@ def parse_date(value: bytes) -> datetime | None:
         date = _usual(usual) if usual is not None else _unusual(value)
     except (ValueError, TypeError, IndexError, KeyError, OverflowError):
         return _lenient(value)
-    return date if date.year in _YEARS else None
+    return date if date.year in _YEARS else _lenient(value)
 
 
 def _lenient(value: bytes) -> datetime | None:
@@ -91,7 +92,7 @@ def _lenient(value: bytes) -> datetime | None:
         return None
     number = int(month) if month.isdecimal() else _month(month)
     try:
-        local = datetime(int(year), number, int(day), int(hour), int(minute), _second(second), tzinfo=UTC)
+        local = datetime(_year(year), number, int(day), int(hour), int(minute), _second(second), tzinfo=UTC)
         east = timedelta(hours=int(hours), minutes=int(minutes)) if sign != "0" else _zone(match[10])
         date = local + east if sign == "-" else local - east
     except (ValueError, OverflowError):
@@ -110,6 +111,14 @@ def _iso_8601(text: str) -> datetime | None:
 
 def _month(name: str) -> int:
     return 7 if name.startswith(_JULY) else _FOREIGN_MONTHS.get(name[:3], 0)
+
+
+def _year(text: str) -> int:
+    """Return a year of four digits; of three or two as RFC 5322 section 4.3 has it."""
+    year = int(text)
+    if len(text) == 4:  # noqa: PLR2004
+        return year
+    return year + (2000 if year < _CENTURY else 1900)
 
 
 def _zone(name: str | None) -> timedelta:

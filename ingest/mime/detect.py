@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 DETECT_BYTES = 4096
+PGP_MESSAGE = "application/pgp-encrypted"  # RFC 3156
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 _OOXML = "application/vnd.openxmlformats-officedocument."
@@ -28,6 +29,9 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"\x7fELF", "application/x-executable"),
     (b"BEGIN:VCALENDAR", "text/calendar"),
     (b"-----BEGIN PKCS7-----", "application/pkcs7-mime"),
+    (b"-----BEGIN PGP MESSAGE-----", PGP_MESSAGE),
+    (b"-----BEGIN PGP SIGNATURE-----", "application/pgp-signature"),
+    (b"-----BEGIN PGP PUBLIC KEY BLOCK-----", "application/pgp-keys"),
     (b"\x78\x9f\x3e\x22", "application/ms-tnef"),
     (b"OggS\0", "audio/ogg"),
     (b"fLaC\0", "audio/flac"),

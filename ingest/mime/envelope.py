@@ -37,6 +37,9 @@ _LONGEST_ADDRESS = 320
 _FOR = re.compile(rb"(?i)[\s)]for\s+<?([^\s<>;()]{1,320})>?(?=[\s;(]|\Z)")
 _BY = re.compile(rb"(?i)(?:^|[\s)])by\s+([^\s;()]{1,255})")
 _ADDRESS = re.compile(rb"<?\s*([^\s<>\"]{1,256}@[^\s<>\",;]{1,255})\s*>?")
+_COMMENT = re.compile(rb"\([^()]*\)")
+_RECEIVED_BYTES = 4096  # of one field; hosts and addresses have some hundred
+_NESTED_COMMENTS = 3
 _TAG = re.compile(r"[^+@]+\+([^@]+)@")
 
 
@@ -66,8 +69,8 @@ def read_envelope(fields: Fields, trust: Trust) -> MailEnvelope | None:
     for name, value in believed:
         if name == _RETURN_PATH:
             return_path = _sender(value) if return_path is None else return_path
-        elif name in _RECIPIENT_FIELDS and (address := _recipient(name, value)) is not None:
-            found.setdefault(name, []).append((name, address))
+        elif name in _RECIPIENT_FIELDS:
+            found.setdefault(name, []).extend((name, address) for address in reversed(_recipients(name, value)))
     recipients = _merged(entry for name in _RECIPIENT_FIELDS for entry in reversed(found.get(name, [])))
     if return_path is None and not recipients:
         return None
@@ -109,11 +112,23 @@ def _is_by(received: bytes, server: str) -> bool:
     return by is not None and by[1].decode("ascii", "replace").casefold() == server.casefold()
 
 
-def _recipient(name: str, value: bytes) -> str | None:
-    found = _FOR.search(value) if name == "received" else _ADDRESS.match(value)
-    if found is None or b"@" not in found[1]:
-        return None
-    return clean(found[1].decode("utf-8", "replace"))[:_LONGEST_ADDRESS]
+def _recipients(name: str, value: bytes) -> list[str]:
+    """Return whom a field names: Exim lists all that share one delivery in Envelope-To."""
+    if name == "received":
+        found = [match[1] for match in _FOR.finditer(_own_words(value))][-1:]
+    else:
+        found = [match[1] for each in value.split(b",", _MOST_RECIPIENTS) if (match := _ADDRESS.match(each.strip()))]
+    return [clean(each.decode("utf-8", "replace"))[:_LONGEST_ADDRESS] for each in found if b"@" in each]
+
+
+def _own_words(received: bytes) -> bytes:
+    """Return what a server wrote itself: comments, and the name that the client gave, may hold anything."""
+    words, semicolon, date = received[-_RECEIVED_BYTES:].rpartition(b";")
+    words = words if semicolon else date
+    for _ in range(_NESTED_COMMENTS):
+        words = _COMMENT.sub(b" ", words)
+    by = words.lower().rfind(b" by ")
+    return words[by:] if by >= 0 else words
 
 
 def _sender(value: bytes) -> str | None:

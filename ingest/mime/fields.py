@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from ingest.mime.defects import Defect
-from ingest.mime.text import clean, decode_bytes, decode_header, has_encoded_word
+from ingest.mime.text import clean, decode_bytes, decode_header, has_encoded_word, without_escapes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,6 +30,8 @@ _PLAIN_PARAMETER: Final = re.compile(r';[ \t]*([\w-]+)=(?:"([^"]*)"|([^\s";]+))'
 _PLAIN_BYTES: Final = 1000  # a longer one may have more parameters than are read
 _PARAMETERS: Final = 100
 _NAMES: Final = frozenset({"filename", "name"})
+# A value that lacks the semicolon before its first parameter, or the part before it.
+_LOST_SEMICOLON: Final = re.compile(rb"\s*+(?:([\w.+/-]++)[\s,]++)?([\w*-]++\s*+=.*)", re.DOTALL)
 _BLANKS: Final = b" \t\r"
 
 
@@ -206,11 +208,13 @@ def parse_structured(field: bytes, defects: set[Defect]) -> Structured:
     usual = _USUAL.get(field)
     if usual is not None:
         return usual
-    if len(field) <= _PLAIN_BYTES and field.isascii():
+    if len(field) <= _PLAIN_BYTES and field.isascii() and b"\x1b" not in field:
         text = field.decode("ascii")
         if _PLAIN.fullmatch(text) and "name_" not in text and "='" not in text:
             return _plain(text)
-    head, *items = _split_at_semicolons(field)
+    head, *items = _split_at_semicolons(without_escapes(field, defects))
+    if b"=" in head and (lost := _LOST_SEMICOLON.fullmatch(head)) is not None:
+        head, items = lost[1] or b"", [lost[2], *items]
     if len(items) > _PARAMETERS:
         defects.add(Defect.HEADER_CAPPED)
     data: dict[str, list[bytes]] = {}

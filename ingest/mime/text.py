@@ -62,7 +62,7 @@ def decode_header(value: bytes, defects: set[Defect]) -> str:
     a defect: see `clean`.
     """
     if b"=?" not in value:
-        if value.isascii():
+        if value.isascii() and b"\x1b" not in value:
             return value.decode("ascii").strip()
         defects.add(Defect.RAW_BYTES)
         return _decode_raw(value, defects).strip()
@@ -92,6 +92,14 @@ def decode_header(value: bytes, defects: set[Defect]) -> str:
     return "".join(pieces).strip()
 
 
+def without_escapes(value: bytes, defects: set[Defect]) -> bytes:
+    """Return a structured value as UTF-8 if it is Japanese in ISO 2022, whose characters look like delimiters."""
+    if b"\x1b$" not in value:
+        return value
+    defects.add(Defect.RAW_BYTES)
+    return _decode_raw(value, defects).encode("utf-8", "replace")
+
+
 def has_encoded_word(value: bytes) -> bool:
     """Return whether a value holds an encoded-word."""
     return b"=?" in value and _WORD.search(value) is not None
@@ -99,7 +107,7 @@ def has_encoded_word(value: bytes) -> bool:
 
 def _decode_raw(value: bytes, defects: set[Defect]) -> str:
     """Decode bytes above 127 without a charset: UTF-8, else by detection, else Windows-1252."""
-    if not is_utf8(value):
+    if b"\x1b" in value or not is_utf8(value):
         found = detect_charset(value[:_LONGEST_DETECTED])
         if found is not None:
             defects.add(Defect.CHARSET_DETECTED)

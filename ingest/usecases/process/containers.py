@@ -24,7 +24,7 @@ from ingest.invoices.recognise import MAX_BYTES as INVOICE_BYTES
 from ingest.invoices.recognise import recognise
 from ingest.mime import MimeLimits, parse
 from ingest.mime.defects import Defect, codes
-from ingest.mime.detect import DETECT_BYTES
+from ingest.mime.detect import DETECT_BYTES, PGP_MESSAGE
 from ingest.mime.events import MessageEnded, PartBegun, PartData
 from ingest.usecases.process.budget import BudgetExceededError, ContainerBudget, ExtractionBudget
 from ingest.usecases.process.parts import Part, PartCollector
@@ -161,6 +161,8 @@ class Containers:
             return self._nested_message(part)
         if part.detected == OLE and is_message_file(part.spool.head(MESSAGE_HEAD_BYTES), part.head.filename):
             return self._open_container(part, lambda budget: self._message_files(part, budget))
+        if part.detected == PGP_MESSAGE and part.head.role == "attachment":
+            part.head = part.head._replace(role="encrypted")
         return self._cms(part)
 
     def _recognise_invoice(self, part: Part) -> None:

@@ -38,7 +38,8 @@ _ARCHIVES = frozenset(
     }
 )
 _SIGNED = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
-_SIGNATURE_ENDS = (".p7s", ".asc", ".sig", ".pgp", ".sign", ".tsr", ".tsd")
+_ENCRYPTED_ENDS = (".pgp", ".gpg")
+_SIGNATURE_ENDS = (".p7s", ".asc", ".sig", ".sign", ".tsr", ".tsd")
 # Numbers of so many different lengths are looked for in the names of PDFs, the most frequent ones.
 _NUMBER_LENGTHS = 8
 _SHORTEST_NAME = 3  # `1.pdf` beside `1.xml` proves little; so does an invoice number of two digits
@@ -277,12 +278,19 @@ def _by_role(main: Attachment) -> tuple[DocumentKind | None, list[Reason]]:
         return "message", [_reason("role", main, "message")]
     if main.role in ("signature", "encrypted"):
         return main.role, [_reason("role", main, main.role)]
-    if main.filename.lower().endswith(_SIGNATURE_ENDS):
-        return "signature", [_reason("name", main)]
+    if (kind := _kind_by_name(main)) is not None:
+        return kind, [_reason("name", main)]
     is_text = main.declared_type.startswith("text/") and main.detected_type not in _CONTACTS
     if main.role in ("inline", "alternative") and is_text and main.detected_type != "text/calendar":
         return "text", [_reason("role", main, main.role)]
     return None, []
+
+
+def _kind_by_name(main: Attachment) -> DocumentKind | None:
+    name = main.filename.lower()
+    if name.endswith(_SIGNATURE_ENDS):
+        return "signature"
+    return "encrypted" if name.endswith(_ENCRYPTED_ENDS) else None
 
 
 def _by_type(main: Attachment) -> tuple[DocumentKind | None, list[Reason]]:

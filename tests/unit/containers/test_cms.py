@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import codecs
 import tracemalloc
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,6 +48,7 @@ ENCODED: dict[str, Callable[[bytes], bytes]] = {
     "PEM": made.pem,
     "PEM of CMS, CRLF": lambda data: made.pem(data, "CMS").replace(b"\n", b"\r\n"),
     "base64": base64.encodebytes,
+    "base64 behind a mark of UTF-8": lambda data: codecs.BOM_UTF8 + base64.encodebytes(data),
     "base64 in one line behind blanks": lambda data: b"\r\n " + base64.b64encode(data),
     "PEM in base64": lambda data: base64.encodebytes(made.pem(data)),
     "base64 in base64": lambda data: base64.encodebytes(base64.encodebytes(data)),

@@ -113,6 +113,27 @@ TEXTS = {
         ),
         ("bounce", "nobody@shop.example", "5.1.1", "<sent@example.org>"),
     ),
+    "domino": (
+        (
+            "Your message\n\n  Subject: s\n\nwas not delivered to:\n\n  nobody@shop.example\n\nbecause:\n\n"
+            "  550 5.1.1 User unknown\n"
+        ),
+        ("bounce", "nobody@shop.example", "5.1.1", None),
+    ),
+    "t-online": (
+        (
+            "|--------- Failed addresses follow: ---------|\n <nobody@shop.example> ... 550 5.1.1 user unknown\n"
+            "|--------- Message text follows: ---------|\nMessage-ID: <sent@example.org>\n"
+        ),
+        ("bounce", "nobody@shop.example", "5.1.1", "<sent@example.org>"),
+    ),
+    "exim, late": (
+        (
+            "A message that you have sent could not be delivered to all of its recipients yet.\n"
+            "The address to which the message has not yet been delivered is:\n\n  nobody@shop.example\n"
+        ),
+        ("delay", "nobody@shop.example", None, None),
+    ),
     "sendmail": (
         (
             "  **********************************************\n"

@@ -167,7 +167,9 @@ def test_utf32_without_a_byte_order_mark_is_big_endian() -> None:
 
 
 def test_text_that_only_claims_to_be_utf16_is_read_as_it_is() -> None:
-    assert body(b"Dear Sir,\r\nplease pay.\r\n", "utf-16") == "Dear Sir,\r\nplease pay.\r\n"
+    for text in ("Dear Sir,\r\nplease pay.\r\n", "Grüße\r\n", "您好\n"):
+        assert body(text.encode(), "utf-16") == text
+        assert body(text.encode("utf-16-le"), "utf-16") == text
 
 
 @given(st.binary(max_size=300), st.sampled_from([None, *sorted(LABELS), "x-none"]), st.integers(1, 40))

@@ -48,6 +48,10 @@ def test_a_file_in_a_text_is_extracted_exactly(data: bytes, size: int, yenc: boo
     assert (file.head.role, file.head.parent) == ("attachment", "1")
 
 
+def test_quotes_around_the_name_of_a_yenc_file_are_not_part_of_it() -> None:
+    assert read_alike(text(yencoded(PDF, b'"a b.pdf"'))).leaves["1.1"].head.filename == "a b.pdf"
+
+
 @pytest.mark.parametrize("block", [uuencoded(PDF), yencoded(PDF)], ids=["uuencode", "yenc"])
 def test_the_text_around_a_file_is_kept_with_it(block: bytes) -> None:
     body = b"before\n" + block + b"after\n"

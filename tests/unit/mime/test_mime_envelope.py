@@ -71,6 +71,27 @@ def test_for_clause_of_a_trusted_hop_names_a_recipient() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "hop",
+    [
+        b"Received: from x for <forged@example.org> (b [192.0.2.1]) by c with ESMTP for <ann@example.org>; Mon",
+        b"Received: from a (for <forged@example.org>) by c with ESMTP for <ann@example.org>; Mon",
+        b"Received: from a ((x) for <forged@example.org>) by c for <ann@example.org> (for <forged@example.org>); Mon",
+        b"Received: from x by y for <forged@example.org>; z by c with ESMTP for <ann@example.org>; Mon, 23 Nov 2026",
+    ],
+)
+def test_client_cannot_name_a_recipient_in_what_it_calls_itself(hop: bytes) -> None:
+    assert recipients(envelope(hop)) == [("ann@example.org", ["received"])]
+
+
+def test_every_recipient_of_one_delivery_is_named() -> None:
+    found = envelope(b"Envelope-To: ann@example.org,\r\n <bob@example.org>", b"Delivered-To: bob@example.org", HOP)
+    assert recipients(found) == [
+        ("ann@example.org", ["envelope-to"]),
+        ("bob@example.org", ["envelope-to", "delivered-to"]),
+    ]
+
+
 def test_received_without_a_for_clause_names_nobody() -> None:
     assert envelope(b"Received: from for.shop.example by mx.example.org; Mon, 23 Nov 2026 08:00:00 +0000") is None
 

@@ -27,6 +27,8 @@ from tests.support.mime import read
         ("j @ b.example", [("", "j@b.example")]),
         ("Jane <j @ b.example>", [("Jane", "j@b.example")]),
         ("Jane <mailto:j@b.example>", [("Jane", "j@b.example")]),
+        ('"jane doe"@b.example, k@b.example', [("", '"jane doe"@b.example'), ("", "k@b.example")]),
+        ("Jane <@relay.example,@other.example:j@b.example>", [("Jane", "j@b.example")]),
     ],
 )
 def test_addresses(value: str, expected: list[tuple[str, str]]) -> None:
@@ -56,6 +58,9 @@ def test_recipients_of_every_to_and_cc_field_are_read() -> None:
         ("mer., 3 févr. 2021 10:00:00 +0100", "2021-02-03T09:00:00"),
         ("jue, 3 dic 2020 10:00:00 +0100", "2020-12-03T09:00:00"),
         ("2021-03-03T10:00:00Z", "2021-03-03T10:00:00"),
+        ("Wed, 3 Mar 21 10:00 EST", "2021-03-03T15:00:00"),
+        ("3 Mar 99 10:00 GMT", "1999-03-03T10:00:00"),
+        ("Wed, 3 Mar 121 10:00:00 +0000", "2021-03-03T10:00:00"),
         ("Thu, 01 Jan 1970 00:00:00 +0000", None),
         ("Thu, 30 Feb 2024 00:00:00 +0000", None),
         ("Thu, 19 Nov 20200 14:32:25 +0100", None),
@@ -84,10 +89,32 @@ def test_dates(value: str, expected: str | None) -> None:
         ("attachment; filename_0_=utf-8''%C3%A4; filename_1_=%C3%B6.pdf", "äö.pdf"),
         ("attachment; filename_0=a; filename_1=b.pdf", "ab.pdf"),
         ('attachment; filename="=?utf-8?Q?Paid?.pdf?="', "Paid?.pdf"),
+        ('attachment filename="a.pdf"; size=3', "a.pdf"),
+        ("filename=a.pdf", "a.pdf"),
+        ("attachment; filename=a=b.pdf", "a=b.pdf"),
     ],
 )
 def test_file_names(value: str, expected: str) -> None:
     assert parse_structured(value.encode(), set()).parameters["filename"] == expected
+
+
+@pytest.mark.parametrize("field", ["text/html charset=utf-8", "text/html, charset=utf-8", "text/html; charset=utf-8"])
+def test_semicolon_before_a_parameter_may_be_missing(field: str) -> None:
+    found = parse_structured(field.encode(), set())
+    assert (found.value, found.parameters) == ("text/html", {"charset": "utf-8"})
+
+
+def test_japanese_in_escapes_holds_no_delimiters() -> None:
+    name = "\u91d1\u984d,\u8acb\u6c42\u66f8\u300e\u65b0\u300f;\uff1c"  # their bytes include quotes, commas, < and ;
+    escaped = name.encode("iso2022_jp")
+    assert decode_header(escaped, set()) == name
+    assert (
+        parse_structured(b'attachment; filename="' + escaped + b'.pdf"', set()).parameters["filename"]
+        == f"{name}.pdf"
+    )
+    named = name.replace(",", "").replace(";", "")
+    found = parse_addresses(named.encode("iso2022_jp") + b" <a@b.example>, c@d.example", 100, set())
+    assert [(each.name, each.address) for each in found] == [(named, "a@b.example"), ("", "c@d.example")]
 
 
 @pytest.mark.parametrize(

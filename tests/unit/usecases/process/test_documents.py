@@ -49,6 +49,13 @@ def test_each_attachment_is_in_exactly_one_document(habit: Habit) -> None:
     assert all(document.reasons for document in manifest.documents)
 
 
+def test_pgp_message_is_encrypted_whatever_it_is_declared_as() -> None:
+    found = process(mail(a("encrypted.asc", b"-----BEGIN PGP MESSAGE-----\n\nhQ==\n-----END PGP MESSAGE-----\n")))
+    assert [each.role for each in found.manifest.attachments] == ["encrypted"]
+    assert documents(found.manifest) == [("encrypted", "encrypted.asc")]
+    assert documents(process(mail(a("offer.pdf.pgp", b"\x85\1\x0c"))).manifest) == [("encrypted", "offer.pdf.pgp")]
+
+
 def reasons(found: Processed, number: int) -> list[tuple[str, str, str | None]]:
     return [(each.code, each.part, each.fact) for each in found.manifest.documents[number].reasons]
 
