@@ -27,6 +27,7 @@ from requests import RequestException, Session, TooManyRedirects
 from urllib3.exceptions import HTTPError
 
 from ingest.adapters.deadline import RequestDeadline
+from ingest.adapters.logout_token import LoggedOut, logged_out
 from ingest.adapters.tokens.transport import UselessAnswerError, causes_of, prepare
 from ingest.domain.claims import claim_of
 from ingest.errors import MailhaulError, ProviderUnavailableError, SignOnRefusedError
@@ -197,6 +198,19 @@ class Provider:
             claims = {**self._userinfo(access_token, claims["sub"]), **claims}
         return claims
 
+    def logged_out(self, token: str) -> LoggedOut:
+        """Return whose sessions a logout token of the provider ends.
+
+        Raises:
+            ProviderUnavailableError: its keys cannot be fetched.
+            SignOnRefusedError: the token is not the provider's, or no such token.
+        """
+        try:
+            claims = dict(self._decoded(token).claims)
+        except _UNREADABLE:
+            raise SignOnRefusedError("the logout token is invalid (unreadable)") from None
+        return logged_out(claims, self.client.issuer, self.client.client_id, self._now(), SKEW)
+
     def check(self) -> str:
         """Ask the provider for everything that a login needs; return what it offers.
 
@@ -266,13 +280,8 @@ class Provider:
         return found
 
     def _verified(self, token: str, nonce: str, access_token: str | None) -> dict[str, Any]:
-        registry = JWSRegistry(algorithms=list(ALGORITHMS), strict_check_header=False)
         try:
-            try:
-                decoded = jwt.decode(token, self._key_set(), registry=registry)
-            except (InvalidKeyIdError, BadSignatureError):
-                # The provider may have changed its keys.
-                decoded = jwt.decode(token, self._key_set(renew=True), registry=registry)
+            decoded = self._decoded(token)
             claims = CodeIDToken(
                 decoded.claims,
                 decoded.header,
@@ -290,6 +299,15 @@ class Provider:
         if not isinstance(found["sub"], str) or not found["sub"]:
             raise SignOnRefusedError("the provider's ID token names nobody")
         return found
+
+    def _decoded(self, token: str) -> jwt.Token:
+        """Return a token whose signature is the provider's; raises one of `_UNREADABLE` for any other."""
+        registry = JWSRegistry(algorithms=list(ALGORITHMS), strict_check_header=False)
+        try:
+            return jwt.decode(token, self._key_set(), registry=registry)
+        except (InvalidKeyIdError, BadSignatureError):
+            # The provider may have changed its keys.
+            return jwt.decode(token, self._key_set(renew=True), registry=registry)
 
     def _userinfo(self, access_token: str, subject: str) -> dict[str, Any]:
         endpoint = self.metadata().userinfo_endpoint

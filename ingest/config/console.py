@@ -93,8 +93,8 @@ class OidcSection(Section):
 
     url: Annotated[HttpUrl, AfterValidator(_over_tls)]
     """Address under which browsers reach the console, such as `https://mail.example.org`. The provider sends them
-    back to `/login/oidc/callback` there: register that as the redirect URI, and this address with a slash at its end
-    as the one after logging out."""
+    back to `/login/oidc/callback` there: register that as the redirect URI, this address with a slash at its end as
+    the one after logging out, and `/logout/oidc` there for back-channel logout, if the provider has it."""
     issuer: Annotated[HttpUrl, AfterValidator(_over_tls)]
     """The provider, exactly as it writes `issuer` in its `/.well-known/openid-configuration`."""
     client_id: Line

@@ -114,11 +114,13 @@ class Access:
     sessions: Sessions
     clock: Callable[[], float] = time.monotonic
     limits: LoginLimits = field(init=False)
+    logout_limits: LoginLimits = field(init=False)
     _key: str = field(default_factory=lambda: secrets.token_urlsafe(32))
     _shared: str = ""
 
     def __post_init__(self) -> None:
         self.limits = LoginLimits(self.clock)
+        self.logout_limits = LoginLimits(self.clock)  # so that nobody keeps a provider from logging out
 
     @property
     def open(self) -> bool:
@@ -208,7 +210,7 @@ class Access:
         known = [role.group for role in self.section.oidc.roles if role.group in groups or role.group == _EVERYBODY]
         if not known:
             raise ForbiddenError("your account may not use this console; ask its operator for a role")
-        names = [self._name("sub", subject), *([self._name("sid", sid)] if sid else [])]
+        names = [self._name("sub", subject), self._name("sid", sid) if sid else self._name("no sid", subject)]
         return self._begin(Session(name=name, proof=self._provider, groups=known), names)
 
     def _begin(self, session: Session, names: list[str]) -> str:
@@ -226,6 +228,14 @@ class Access:
         """End a session."""
         if session:
             self.sessions.drop_session(_digest(session))
+
+    def end_by_provider(self, subject: str | None, sid: str | None) -> int:
+        """End the sessions of a user, or of one session at the provider; return how many there were."""
+        if not sid:
+            return self.sessions.drop_sessions(self._name("sub", subject or ""))
+        ended = self.sessions.drop_sessions(self._name("sid", sid))
+        # Of those that began without it, any may be meant.
+        return ended + (self.sessions.drop_sessions(self._name("no sid", subject)) if subject else 0)
 
     def ended(self, sessions: Collection[str]) -> set[str]:
         """Return those of some sessions that have ended, in one request of the ledger."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.concurrency import run_in_threadpool
+from starlette.responses import JSONResponse
 from structlog import get_logger
 
 from ingest.console import pages
@@ -37,6 +38,7 @@ _PATH = re.compile(r"/(?![/\\])[!-\[\]-~]*")
 _LONGEST_PATH = 1_000
 _LONGEST_NAME = 200
 _LONGEST_COOKIE = 4_000
+_LONGEST_TOKEN = 16_000
 # Control characters, and halves of characters, which cannot be written.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 Given = Annotated[str, Query(max_length=8_000)]
@@ -156,6 +158,28 @@ async def log_out(request: Request, who: Who) -> Response:
     answer = pages.page(request, "logged_out", None, url=elsewhere) if elsewhere else pages.see_other("/")
     _delete_cookie(answer, request, _SESSION_COOKIE)
     return answer
+
+
+@router.post("/logout/oidc")
+async def end_by_provider(request: Request) -> Response:
+    """End sessions because the provider says so (OpenID Connect Back-Channel Logout 1.0)."""
+    token = (await pages.form_of(request)).get("logout_token", "")
+    return await run_in_threadpool(_ended_by_provider, request, token)
+
+
+def _ended_by_provider(request: Request, token: str) -> Response:
+    access, (_, provider) = access_of(request), _provider(request)
+    client = access.client(request)
+    access.logout_limits.require(client)
+    try:
+        with access.logout_limits.slot():
+            found = provider.logged_out(token[:_LONGEST_TOKEN])
+    except SignOnRefusedError as refused:
+        access.logout_limits.failed(client)
+        log.warning("console.logout_failed", error=refused.code)
+        return JSONResponse({"error": "invalid_request", "error_description": str(refused)}, 400)
+    log.info("console.logged_out_by_provider", count=access.end_by_provider(found.subject, found.sid))
+    return Response()
 
 
 def _logout_url(request: Request) -> str | None:

@@ -73,7 +73,15 @@ def test_people_log_in_and_out_through_a_real_provider(console: tuple[str, Ident
         other.wait_for_url(f"{address}/")
         other.close()
         log_in(page, "ben")
-        page.wait_for_url(f"{address}/")
+        with page.expect_response(lambda answer: answer.url.endswith("/live")):
+            page.wait_for_url(f"{address}/")
+        other = page.context.new_page()
+        other.goto(f"{provider.issuer}/session/end")  # by another application
+        other.get_by_role("button", name="Yes").click()
+        page.get_by_role("link", name="Log in with single sign-on").wait_for()
+        other.close()
+        log_in(page, "ben")
+        page.get_by_role("button", name="Log out").wait_for()
         provider.stop()
         page.goto(f"{address}/mailboxes")
         page.get_by_role("region", name="in").wait_for()

@@ -18,19 +18,27 @@ const provider = new Provider(issuer, {
       client_secret: process.env.CLIENT_SECRET,
       redirect_uris: [`${console_}/login/oidc/callback`],
       post_logout_redirect_uris: [`${console_}/`],
+      backchannel_logout_uri: `${console_}/logout/oidc`,
+      backchannel_logout_session_required: true,
     },
   ],
   claims: { openid: ['sub'], profile: ['preferred_username'], groups: ['groups'] },
   cookies: { keys: ['a key of the tests'] },
   features: {
     devInteractions: { enabled: false },
+    backchannelLogout: { enabled: true },
     rpInitiatedLogout: {
       enabled: true,
       logoutSource: (ctx, form) => {
         ctx.body = page('Log out?', `${form}<button form="op.logoutForm" name="logout" value="yes">Yes</button>`);
       },
+      postLogoutSuccessSource: (ctx) => {
+        ctx.body = page('Logged out', '');
+      },
     },
   },
+  // The console is on loopback, where the provider's own dispatcher sends nothing.
+  fetch: (url, { dispatcher, ...options }) => fetch(url, options),
   findAccount: (ctx, id) => ({
     accountId: id,
     claims: () => ({ sub: id, preferred_username: id, groups: groups[id] ?? [] }),
@@ -44,6 +52,7 @@ const provider = new Provider(issuer, {
     return grant;
   },
 });
+provider.on('backchannel.error', (ctx, error) => console.error(error));
 
 const answer = provider.callback();
 createServer(async (request, response) => {

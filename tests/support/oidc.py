@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 CLIENT, SECRET = "mailhaul", "s3cret of the client"
 SUBJECT = "248289761001"
 GROUPS = ["staff", "mail-admins"]
+LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
 
 
 @cache
@@ -110,6 +111,12 @@ class FakeProvider(Answering):
         right = {"iss": self.issuer, "sub": SUBJECT, "aud": CLIENT, "exp": now + 300, "iat": now, "nonce": nonce}
         claims = without_none({**right, "preferred_username": "anna", "groups": GROUPS, **self.claims})
         return (self.sign or self.signed)(claims)
+
+    def logout_token(self, **claims: Any) -> str:
+        """Return a logout token; the claims replace or add to the right ones, and None leaves one out."""
+        now = int(time.time())
+        right = {"iss": self.issuer, "sub": SUBJECT, "aud": CLIENT, "iat": now, "exp": now + 120, "jti": "1"}
+        return self.signed(without_none({**right, "events": {LOGOUT_EVENT: {}}, **claims}), typ="logout+jwt")
 
     def signed(self, claims: dict[str, Any], **header: Any) -> str:
         return jwt.encode({"alg": "RS256", "kid": self.key.kid, **header}, claims, self.key)

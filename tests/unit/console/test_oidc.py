@@ -21,7 +21,16 @@ from ingest.adapters.oidc import Client, Provider
 from ingest.console.app import make_app
 from ingest.errors import ProviderUnavailableError, SignOnRefusedError
 from tests.support.bench import mail, message_key
-from tests.support.oidc import CLIENT, SECRET, SUBJECT, FakeProvider, new_key, signed_with_public_key, unsigned
+from tests.support.oidc import (
+    CLIENT,
+    LOGOUT_EVENT,
+    SECRET,
+    SUBJECT,
+    FakeProvider,
+    new_key,
+    signed_with_public_key,
+    unsigned,
+)
 from tests.unit.console.conftest import section
 
 if TYPE_CHECKING:
@@ -191,6 +200,95 @@ def test_session_ends_when_its_group_or_its_client_is_no_longer_configured(
     other = browser.at_another_console()
     other.cookies.set(SESSION, browser.client.cookies[SESSION], domain="mail.example.org")
     assert other.get("/mailboxes").status_code == 401
+
+
+# --- logged out by the provider ------------------------------------------------------------------------------------
+
+
+def posted(browser: Browser, token: str) -> int:
+    """Return how the console answers a provider that posts a token."""
+    anybody = TestClient(browser.client.app, base_url=URL)
+    return anybody.post("/logout/oidc", data={"logout_token": token}).status_code
+
+
+def logged_in(browser: Browser, **claims: Any) -> Browser:
+    other = Browser(browser.console, browser.fake)
+    browser.fake.claims = claims
+    other.log_in()
+    browser.fake.claims = {}
+    return other
+
+
+def test_provider_ends_one_session_or_all_of_a_user(browser: Browser) -> None:
+    first, second, third = [logged_in(browser, sid=sid) for sid in ("1", "2", "3")]
+    other = logged_in(browser, sub="another", sid="4")
+    without = logged_in(browser)
+    everybody = (first, second, third, other, without)
+    for claims, left in (
+        ({"sid": "1", "sub": None}, [False, True, True, True, True]),
+        ({"sid": "2"}, [False, False, True, True, False]),  # the last may be the one that is meant
+        ({"sid": "unknown", "sub": None}, [False, False, True, True, False]),
+        ({}, [False, False, False, True, False]),
+    ):
+        assert posted(browser, browser.fake.logout_token(**claims)) == 200
+        assert [one.is_in for one in everybody] == left
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        *({"iss": "https://evil.example"}, {"iss": None}, {"aud": "another-client"}, {"aud": None}),
+        *({"iat": None}, {"iat": "now"}, {"iat": 1_600_000_000}, {"iat": 4_000_000_000}),
+        *({"exp": 1_600_000_000}, {"exp": "never"}, {"nonce": "any"}, {"nonce": ""}),
+        *({"events": None}, {"events": [LOGOUT_EVENT]}, {"events": {"another": {}}}, {"events": {LOGOUT_EVENT: 1}}),
+        *({"sub": None}, {"sub": ""}, {"sub": 7}, {"sid": ""}, {"sid": 7}, {"padding": "x" * 20_000}),
+    ],
+    ids=lambda claims: str(claims)[:40],
+)
+def test_logout_token_with_claims_that_do_not_fit_ends_nothing(browser: Browser, claims: dict[str, Any]) -> None:
+    browser.log_in()
+    assert posted(browser, browser.fake.logout_token(**claims)) == 400
+    assert browser.is_in
+
+
+def test_logout_token_that_the_provider_did_not_sign_ends_nothing(browser: Browser) -> None:
+    browser.log_in()
+    fake, right = browser.fake, browser.fake.logout_token()
+    claims = jwt.decode(right, fake.key).claims
+    forged = FakeProvider(key=new_key("k1")).signed(claims)
+    id_token = fake.token("nonce")
+    for token in (
+        forged,
+        unsigned(claims),
+        signed_with_public_key(fake, claims),
+        id_token,
+        "",
+        "a.b.c",
+        "x" * 17_000,
+    ):
+        assert posted(browser, token) == 400
+    assert browser.is_in
+    assert [posted(browser, "forged") for _ in range(4)] == [400, 400, 400, 429], "nobody keeps us busy"
+    assert posted(browser, right) == 429
+    browser.client.cookies.clear()
+    assert browser.log_in().status_code == 303, "failed logouts are no failed logins"
+
+
+def test_audience_may_be_a_list_and_a_token_without_an_end_counts_for_a_while(browser: Browser) -> None:
+    browser.log_in()
+    assert posted(browser, browser.fake.logout_token(aud=["another", CLIENT], exp=None)) == 200
+    assert not browser.is_in
+
+
+def test_page_elsewhere_cannot_pass_a_logout_token_on(browser: Browser) -> None:
+    browser.log_in()
+    data, headers = {"logout_token": browser.fake.logout_token()}, {"origin": "https://evil.example"}
+    assert browser.client.post("/logout/oidc", data=data, headers=headers).status_code == 403
+    assert browser.is_in
+
+
+def test_console_without_a_provider_takes_no_logout_token(console: Console) -> None:
+    assert console.client("viewer").post("/logout/oidc", data={"logout_token": "x"}).status_code == 404
 
 
 # --- hostile browsers ----------------------------------------------------------------------------------------------
