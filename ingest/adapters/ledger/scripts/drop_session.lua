@@ -1,6 +1,6 @@
--- KEYS: as in sessions.lua
+-- KEYS: sessions, ends, names
 -- ARGV: digest
 -- Atomic, because its names are known only while it is there.
--- Include: clock, sessions
+-- Include: sessions
 remove(ARGV[1])
 return 1

@@ -1,4 +1,4 @@
--- KEYS: as in sessions.lua
+-- KEYS: sessions, ends, names
 -- ARGV: name
 -- Returns how many sessions were ended.
 -- Atomic, because a session that begins in between would go on.

@@ -1,4 +1,4 @@
--- KEYS: as in sessions.lua
+-- KEYS: sessions, ends, names
 -- ARGV: digests...
 -- Returns those of them whose sessions are not there or have ended.
 -- Atomic, because a session is there only while all keys have it.

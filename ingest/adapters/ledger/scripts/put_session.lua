@@ -1,4 +1,4 @@
--- KEYS: as in sessions.lua
+-- KEYS: sessions, ends, names
 -- ARGV: digest, session, milliseconds, milliseconds without use, how many are kept, how many of one user, names...
 -- Removes sessions that have ended, and of those that are too many the ones that would end first: never the new one,
 -- which would end before others if the clock was set back.

@@ -1,4 +1,4 @@
--- KEYS: as in sessions.lua
+-- KEYS: sessions, ends, names
 -- ARGV: digest, milliseconds without use after which it ends from now on; 0 if this is no use
 -- Returns the session, or false if it is not there or has ended. The end is moved when that makes a difference of a
 -- sixtieth, so that few of many uses write, and after the clock was set back.
