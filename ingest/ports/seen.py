@@ -123,8 +123,11 @@ class SeenMessages(Protocol):
         """
         ...
 
-    def compact(self, claim: Claim, keep: Collection[bytes]) -> int:
-        """Remove the digests that are not in `keep`; return how many."""
+    def compact(self, claim: Claim, keep: Collection[bytes], doubt: Collection[bytes] = ()) -> int:
+        """Remove the digests that are not in `keep`; return how many.
+
+        The records of those in `doubt` are marked as restored: a deletion has to compare the headers.
+        """
         ...
 
     def incarnation(self) -> bytes:

@@ -185,13 +185,14 @@ class MemoryLedger(MemorySchedule, MemoryContent, MemorySlots, MemoryActions, Me
             self.forget(claim, digests)
 
     @override
-    def compact(self, claim: Claim, keep: Collection[bytes]) -> int:
+    def compact(self, claim: Claim, keep: Collection[bytes], doubt: Collection[bytes] = ()) -> int:
         with self._lock:
             self._check(self._mailboxes, claim)
             seen = self._seen.get(claim.id, {})
             gone = seen.keys() - set(keep)
             for digest in gone:
                 del seen[digest]
+            seen |= {digest: seen[digest].as_restored() for digest in doubt if digest in seen}
             self._changes[claim.id] += 1
             return len(gone)
 

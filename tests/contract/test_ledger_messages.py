@@ -563,6 +563,15 @@ def test_compact_removes_all_other_digests(bench: LedgerBench) -> None:
     assert bench.ledger.seen(BOX).records == {}
 
 
+def test_doubted_records_are_marked_as_restored_ones_are(bench: LedgerBench) -> None:
+    claim = claim_box(bench)
+    stored_at = StoredAt("ab" * 16, date(2026, 3, 9), 500)
+    bench.ledger.register(claim, [replace(registration(number), stored_at=stored_at) for number in (1, 2, 3)])
+    assert bench.ledger.compact(claim, {digest(1), digest(2)}, {digest(2), digest(3)}) == 1
+    records = bench.ledger.seen(BOX).records
+    assert {key: record.is_restored for key, record in records.items()} == {digest(1): False, digest(2): True}
+
+
 def test_digest_that_is_registered_after_compaction_is_seen(bench: LedgerBench) -> None:
     claim = claim_box(bench)
     bench.ledger.register(claim, [registration(1), registration(2)])

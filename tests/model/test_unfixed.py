@@ -20,6 +20,7 @@ from ingest.ports.schedule import Precedence
 from ingest.ports.seen import Registration, Seen
 from ingest.testing import MemoryEventLog, MemoryLedger
 from ingest.usecases.poll.deletions import Deletions
+from ingest.usecases.poll.poller import Poller
 from ingest.usecases.poll.progress import PollProgress
 from ingest.usecases.poll.proof import StoreProof
 from ingest.usecases.process.retraction import Retraction
@@ -507,3 +508,36 @@ def test_message_stays_unprocessed_in_the_new_store_if_the_ledger_does_not_know_
         swap_the_store_under_a_stopped_process(5)
     with pytest.raises(AssertionError, match="was not processed"):
         open_a_message_for_a_new_store_before_an_old_process_claims_it(0)
+
+
+def reuse_the_unique_id_and_size_of_a_message_that_somebody_else_deleted(box: str, *, others: int) -> None:
+    """A poll has seen the mailbox without the first message, before another one gets what identified it."""
+    with played() as state:
+        state.first_mail(box=box)
+        if others:
+            state.deliver(box=box, count=others)
+        state.service_works(seconds=1)
+        state.somebody_else_deletes(pick=0)
+        state.service_works(seconds=61)
+        gone = state.world.sent[0]
+        state.world.deliver(box, gone.drop_id, size_of=gone)
+        for _ in range(3):
+            state.service_works(seconds=420)
+            state.no_promise_is_broken()
+
+
+@pytest.mark.parametrize(("box", "others"), [("keep", 2), ("later", 2), ("later", 0)])
+def test_message_with_the_unique_id_and_size_of_one_that_is_gone_is_fetched(box: str, others: int) -> None:
+    reuse_the_unique_id_and_size_of_a_message_that_somebody_else_deleted(box, others=others)
+
+
+@pytest.mark.parametrize(
+    ("box", "others", "broken"),
+    [("keep", 2, "is not stored"), ("later", 0, "DELE of .* whose bytes are not in the store")],
+)
+def test_it_is_missed_or_deleted_if_gone_messages_are_believed(
+    monkeypatch: pytest.MonkeyPatch, box: str, others: int, broken: str
+) -> None:
+    monkeypatch.setattr(Poller, "_compact", lambda *_: None)
+    with pytest.raises(AssertionError, match=broken):
+        reuse_the_unique_id_and_size_of_a_message_that_somebody_else_deleted(box, others=others)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ingest.ports.ledger import LedgerProblem, Severity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 # Above this share of its memory the server is about to reject writes.
 FULL = 0.9
@@ -64,6 +64,13 @@ def problems_of(info: Mapping[str, Any], save: str | None, *, clustered: bool = 
         yield _nearly_full(used / limit)
     if not int(info.get("aof_enabled", 0)):
         yield from _without_log(save)
+
+
+def value_of(reply: Mapping[Any, Any] | Sequence[Any]) -> str:
+    """Return the value in the reply to CONFIG GET for one option."""
+    values = list(reply.values()) if isinstance(reply, dict) else list(reply)[1:]
+    value = values[0] if values else b""
+    return value.decode() if isinstance(value, bytes) else str(value or "")
 
 
 def _nearly_full(share: float) -> LedgerProblem:

@@ -65,7 +65,7 @@ class RedisLedger(RedisSchedule, RedisContent, RedisUpdates, RedisActions, Redis
         found = [preconditions.UNKNOWN]
         if (info := self._connection.info()) is not None:
             save = self._connection.call_if_allowed("CONFIG", "GET", "save")
-            saves = None if save is None else _value(save)
+            saves = None if save is None else preconditions.value_of(save)
             found = list(preconditions.problems_of(info, saves, clustered=self._connection.clustered))
         refused = self._connection.refusal_of(
             ("SET", self._names.probe, "1", "PX", 60_000), ("DEL", self._names.probe)
@@ -149,16 +149,19 @@ class RedisLedger(RedisSchedule, RedisContent, RedisUpdates, RedisActions, Redis
         self._thin_out(claim, lambda digest: digest not in gone, pack_records(records.items()))
 
     @override
-    def compact(self, claim: Claim, keep: Collection[bytes]) -> int:
+    def compact(self, claim: Claim, keep: Collection[bytes], doubt: Collection[bytes] = ()) -> int:
         wanted = frozenset(keep)
-        return self._thin_out(claim, lambda digest: digest in wanted)
+        return self._thin_out(claim, lambda digest: digest in wanted, doubt=frozenset(doubt))
 
-    def _thin_out(self, claim: Claim, keep: Callable[[bytes], bool], *deleted: bytes) -> int:
+    def _thin_out(
+        self, claim: Claim, keep: Callable[[bytes], bool], *deleted: bytes, doubt: Collection[bytes] = ()
+    ) -> int:
         """Read a seen set and replace it; again, if uploads of the same poll appended to it meanwhile."""
         while True:
             records = self._connection.call("GET", self._names.seen(claim.id)) or b""
             seen = unpack_records(records)
             kept = {digest: record for digest, record in seen.items() if keep(digest)}
+            kept |= {digest: kept[digest].as_restored() for digest in doubt if digest in kept}
             arguments: list[str | bytes | int] = [claim.id, claim.fence, len(records), pack_records(kept.items())]
             arguments += deleted
             keys = [self._mailboxes.fences, self._names.seen(claim.id), self._names.changes]
@@ -380,13 +383,6 @@ class RedisLedger(RedisSchedule, RedisContent, RedisUpdates, RedisActions, Redis
 def _batches(mailboxes: Collection[str]) -> Iterator[list[str]]:
     ids = list(mailboxes)
     return (ids[start : start + _AT_ONCE] for start in range(0, len(ids), _AT_ONCE))
-
-
-def _value(reply: Mapping[Any, Any] | Sequence[Any]) -> str:
-    """The value in the reply to CONFIG GET for one option."""
-    values = list(reply.values()) if isinstance(reply, dict) else list(reply)[1:]
-    value = values[0] if values else b""
-    return value.decode() if isinstance(value, bytes) else str(value or "")
 
 
 def _milliseconds(time: datetime) -> int:

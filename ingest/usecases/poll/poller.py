@@ -70,6 +70,8 @@ PATIENCE = 600.0
 # A seen set is rewritten when the messages that are gone from the server outnumber the listed ones by this factor.
 GENERATIONS = 3
 SMALL_MAILBOX = 100
+# If no more than this share of the messages that are still listed is gone, the same node has answered.
+_FEW = 0.5
 
 _REFUSED_ALL = "The store refused every message of this poll; nothing was deleted. `mailhaul check` says why."
 
@@ -355,11 +357,20 @@ class Poller:
             log.warning("server.expires_mail", mailbox=mailbox.id, seconds=terms.expires_after)
 
     def _compact(self, poll: PollInput, progress: PollProgress) -> None:
-        """Drop messages that are gone from the server from the seen set, once there are many of them.
+        """Forget messages that are gone from the server, where a few are; else doubt what has their unique-ids later.
 
-        A few generations stay: behind one name there may be several nodes, each with unique-ids of its own.
+        A server may give the unique-id of a message that somebody else deleted to another one of the same size. If
+        many are gone at once, another node may have answered: behind one name there may be several, each with
+        unique-ids of its own. So a few generations stay, and a deletion has to compare the headers.
         """
-        kept = progress.digests_to_keep()
-        if len(poll.seen.keys() - kept) > GENERATIONS * max(len(kept), SMALL_MAILBOX):
+        keep, seen = progress.digests_to_keep(), poll.seen
+        gone = seen.keys() - keep
+        few = progress.lists_all and len(gone) <= _FEW * len(seen.keys() & keep)
+        if few or len(gone) > GENERATIONS * max(len(keep), SMALL_MAILBOX):
+            doubt = set[bytes]()
+        else:
+            doubt = {digest for digest in gone if seen[digest].as_restored() != seen[digest]}
+            keep |= gone
+        if doubt or not gone <= keep:
             poll.lease.check()
-            self.ledger.compact(poll.lease.claim, kept)
+            self.ledger.compact(poll.lease.claim, keep, doubt)

@@ -338,9 +338,14 @@ class PollProgress:
         return abs(len(listed) - len(expected)) <= _RESET_TOLERANCE * len(expected)
 
     def digests_to_keep(self) -> set[bytes]:
-        """Return the digests the seen set must keep: of what is listed, and of content fetched without unique-id."""
-        listed = self._listed_digests()
+        """Return the digests to keep: of what is listed or was fetched, and of content fetched without unique-id."""
+        listed = self._listed_digests() | self._registered
         return listed | self._content_digests | {cut_mark(digest) for digest in listed}
+
+    @property
+    def lists_all(self) -> bool:
+        """Whether this session's listing had every message, as far as the server says."""
+        return not self._left_out and not self._poll.mailbox.server.quirks.lists_window
 
     def _listed_digests(self) -> set[bytes]:
         return {row.digest for row in self._rows.values() if row.digest is not None}
