@@ -16,7 +16,7 @@ from ingest import __version__
 from ingest.admin.status import read_status
 from ingest.errors import LedgerUnavailableError
 from ingest.metric_labels import STAGES
-from ingest.metrics import EXPORTER_SPECS, MAILBOX_SERIES
+from ingest.metric_specs import EXPORTER_SPECS, MAILBOX_SERIES
 from ingest.ports.wakeups import Queue
 
 if TYPE_CHECKING:

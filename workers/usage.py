@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from ingest.metrics import PROCESS_SPECS
+from ingest.metric_specs import PROCESS_SPECS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

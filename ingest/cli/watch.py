@@ -14,7 +14,7 @@ from urllib3.exceptions import HTTPError
 
 from ingest.admin.status import Status, read_status
 from ingest.errors import LedgerUnavailableError
-from ingest.metrics import PREFIX
+from ingest.metric_specs import PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ingest.metrics import SPECS
+from ingest.metric_specs import SPECS
 from tests.support.chart import ALL_PROCESSES, MAILBOX, PROCESSES, refusal, render, values
 from tests.support.chart_values import COMBINATIONS, MANY, WORKERS
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ingest.metrics import SPECS
+from ingest.metric_specs import SPECS
 from tests.support.dashboards import CHOICES, Panel, load_boards, panels
 from tests.support.rules import ROOT, RUNBOOKS, known_series, load_rules, names_in, unknown_in
 

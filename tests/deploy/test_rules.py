@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ingest.metrics import SPECS
+from ingest.metric_specs import SPECS
 from tests.support.rules import (
     ROOT,
     RULES,

@@ -12,7 +12,7 @@ import pytest
 from ingest.cli.children import PROCESSES
 from ingest.demo.mails import sample
 from ingest.demo.server import DemoServer
-from ingest.metrics import SPECS
+from ingest.metric_specs import SPECS
 from tests.support.servers import free_port
 from tests.support.service import Service, mailhaul, write_config
 from tests.support.waiting import eventually

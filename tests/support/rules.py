@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from ingest.metrics import SPECS
+from ingest.metric_specs import SPECS
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "deploy" / "observability" / "rules.yaml"

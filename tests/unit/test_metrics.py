@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ingest.metric_labels import POLL_RESULTS, SINK_RESULTS
-from ingest.metrics import DEFECT_SERIES, SPECS, WORKER_SPECS, Metrics
+from ingest.metric_specs import SPECS, WORKER_SPECS
+from ingest.metrics import DEFECT_SERIES, Metrics
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, tuple[str, ...]], float]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.metrics import PROCESS_SPECS
+from ingest.metric_specs import PROCESS_SPECS
 from workers.usage import UsageCollector, usage_of
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="there is no /proc here")

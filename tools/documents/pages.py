@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ingest.metrics import EXPORTER_SPECS, PROCESS_SPECS, WORKER_SPECS, Spec
+from ingest.metric_specs import EXPORTER_SPECS, PROCESS_SPECS, WORKER_SPECS, Spec
 from ingest.mime.defects import Defect
 from tools.documents.asyncapi import asyncapi_page
 from tools.documents.chart_pages import chart_pages
@@ -21,8 +21,8 @@ _METRICS = """\
 Every process serves Prometheus metrics on `metrics.address` and `metrics.port` (with `mailhaul up`: the exporter on
 that port, poller, processor, relay and scheduler on the next four). Counters and histograms come from the workers,
 gauges about the whole system from the exporter alone. `mailbox` is the configured id; `metrics.mailbox_label: false`
-disables that label. Rules and dashboards: [Observability](observability.md). Generated from `ingest/metrics.py` by
-`make docs`.
+disables that label. Rules and dashboards: [Observability](observability.md). Generated from `ingest/metric_specs.py`
+by `make docs`.
 
 ## From poller, processor and relay
 
