@@ -16,8 +16,7 @@ from pydantic import ValidationError
 from starlette.testclient import TestClient
 from structlog.testing import capture_logs
 
-from ingest.adapters import oidc
-from ingest.adapters.oidc import Client, Provider
+from ingest.adapters.oidc import Client, Provider, transport
 from ingest.console.app import make_app
 from ingest.errors import ProviderUnavailableError, SignOnRefusedError
 from tests.support.bench import mail, message_key
@@ -532,7 +531,7 @@ def test_answer_that_is_none_is_an_unavailable_provider(
 
 
 def test_provider_that_does_not_answer_is_asked_seldom(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(oidc, "SECONDS", 0.3)
+    monkeypatch.setattr(transport, "SECONDS", 0.3)
     browser.fake.silent.add("/.well-known/openid-configuration")
     assert [browser.client.get("/login/oidc").status_code for _ in range(5)] == [503] * 5
     assert browser.fake.asked["/.well-known/openid-configuration"] == 1

@@ -5,12 +5,8 @@ Everything that it answers is hostile until it was checked: its size, its issuer
 
 from __future__ import annotations
 
-import socket
-import ssl
 import threading
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlencode, urlsplit
 
@@ -22,23 +18,17 @@ from joserfc.errors import BadSignatureError, InvalidKeyIdError, JoseError
 from joserfc.jwk import KeySet
 from joserfc.jws import JWSRegistry
 from pydantic import BaseModel, ConfigDict, ValidationError
-from requests import HTTPError as StatusError
-from requests import RequestException, Session, TooManyRedirects
-from urllib3.exceptions import HTTPError
 
-from ingest.adapters.deadline import RequestDeadline
-from ingest.adapters.logout_token import LoggedOut, logged_out
-from ingest.adapters.tokens.transport import UselessAnswerError, causes_of, prepare
+from ingest.adapters.oidc.logout_token import LoggedOut, logged_out
+from ingest.adapters.oidc.transport import get_object, is_safe, reaching
 from ingest.domain.claims import claim_of
-from ingest.errors import MailhaulError, ProviderUnavailableError, SignOnRefusedError
+from ingest.errors import ProviderUnavailableError, SignOnRefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 _T = TypeVar("_T")
 
-# Seconds for one request. Somebody waits for the page.
-SECONDS = 8.0
 # Seconds for which metadata and keys are used before they are asked for again; if that fails, they are used on.
 _FRESH = 3600.0
 # Seconds between two requests for the same, if the first one failed or a key is unknown: nobody outside decides how
@@ -54,7 +44,6 @@ _MOST_KEYS = 100
 _NO_CODE = "mailhaul-check"
 # What the libraries raise for tokens and keys of unusual shapes.
 _UNREADABLE = (JoseError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +245,7 @@ class Provider:
             )
         endpoints = (found.authorization_endpoint, found.token_endpoint, found.jwks_uri)
         for url in (*endpoints, found.userinfo_endpoint, found.end_session_endpoint):
-            if url is not None and not _is_safe(url, self.client.issuer):
+            if url is not None and not is_safe(url, self.client.issuer):
                 raise ProviderUnavailableError(f"{where} names an address that is not https")
         return found
 
@@ -320,7 +309,7 @@ class Provider:
 
     def _redeem(self, code: str, verifier: str) -> dict[str, Any]:
         metadata = self.metadata()
-        with self._reaching(self._session()) as session:
+        with reaching(self._session(), self.client.issuer, self.client.ca_file) as session:
             try:
                 answer = session.fetch_token(
                     metadata.token_endpoint, grant_type="authorization_code", code=code, code_verifier=verifier
@@ -349,26 +338,7 @@ class Provider:
         )
 
     def _get(self, url: str, headers: dict[str, str] | None = None) -> dict[str, Any]:
-        with self._reaching(Session()) as session:
-            answer = session.get(url, headers={"Accept": "application/json", **(headers or {})})
-            answer.raise_for_status()
-            found = answer.json()
-        if not isinstance(found, dict):
-            raise ProviderUnavailableError(f"{self.client.issuer} answered with something other than an object")
-        return found
-
-    @contextmanager
-    def _reaching(self, session: Session) -> Iterator[Any]:
-        deadline = RequestDeadline(SECONDS)
-        with session, deadline.running():
-            try:
-                prepare(session, ssl.create_default_context(cafile=self.client.ca_file), deadline)
-                yield session
-            except MailhaulError:
-                raise
-            except (UselessAnswerError, RequestException, HTTPError, OSError, ValueError, RecursionError) as error:
-                reason = f"did not answer within {SECONDS:g} s" if deadline.over else _reason(error)
-                raise ProviderUnavailableError(f"{self.client.issuer} {reason}") from None
+        return get_object(url, headers or {}, self.client.issuer, self.client.ca_file)
 
     def _kept(self, kept: _Kept, ask: Callable[[], _T], *, renew: bool = False) -> _T:
         """Return what is kept, or ask for it: one thread at a time, seldom; if that fails, the last answer."""
@@ -393,41 +363,3 @@ class _ClientRefusedError(SignOnRefusedError):
     """The provider does not know the client, or its secret."""
 
     code = "client_refused"
-
-
-def _is_safe(url: str, issuer: str) -> bool:
-    """Whether an address may be used: over TLS, unless the provider runs on this machine."""
-    if not (url.isascii() and url.isprintable()):
-        return False  # it may go into a header field
-    try:
-        parts, of_issuer = urlsplit(url), urlsplit(issuer)
-    except ValueError:
-        return False
-    local = of_issuer.scheme == "http" and of_issuer.hostname in _LOOPBACK
-    return bool(parts.hostname) and (parts.scheme == "https" or (local and parts.scheme == "http"))
-
-
-def _reason(error: Exception) -> str:
-    found = ((cause, words) for kind, words in _REASONS for cause in causes_of(error) if isinstance(cause, kind))
-    cause, words = next(found, (error, _unreadable))
-    return words(cause)
-
-
-def _unreadable(_: object) -> str:
-    return "answered with something that cannot be read: check `issuer`"
-
-
-_REASONS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], Callable[[Any], str]], ...] = (
-    (UselessAnswerError, lambda _: "answered with more than a login needs, or asks for fewer requests"),
-    (TooManyRedirects, lambda _: "redirects elsewhere: check `issuer`"),
-    (StatusError, lambda error: f"answered {error.response.status_code}: check `issuer`"),
-    (
-        ssl.SSLCertVerificationError,
-        lambda error: f"has no trusted certificate ({error.verify_message}): have it corrected, or set `ca`",
-    ),
-    (ssl.SSLError, lambda _: "failed the TLS handshake: check the port in `issuer`"),
-    (FileNotFoundError, lambda _: "cannot be verified: the file in `ca` cannot be read"),
-    (socket.gaierror, lambda _: "has an unknown host name: check `issuer`, or name resolution"),
-    ((ValueError, HTTPException), _unreadable),
-    (OSError, lambda _: "cannot be reached: check `issuer`, network and firewall"),
-)
