@@ -165,7 +165,10 @@ def events(
     mailbox: Annotated[str, Query(max_length=200, description="Only of this one")] = "",
     type: Annotated[str, Query(max_length=200, description="Only of this type")] = "",  # noqa: A002 - as in events
 ) -> EventList:
-    """Return events of the stream, the oldest first: at least the last thousand are kept there."""
+    """Return events of the stream, the oldest first: at least the last thousand are kept there.
+
+    A page ends before its `limit` where its events have more than 1 MiB; go on with `next` until there are none.
+    """
     return event_list(StreamReader(desk.runtime.events, desk.queries).page(who.scope, cursor, limit, mailbox, type))
 
 

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from ingest.ports.eventlog import Entry, EventStream
 
 # Entries that are read at once, of up to 60 KiB each, and reads of one page: few of many may be seen.
-_AT_ONCE, _READS = 100, 10
+_AT_ONCE, _READS = 25, 40
+# Bytes of the events of a page that has more than one: nobody can have the console hold all that it may list.
+PAGE_BYTES = 1024 * 1024
 _EARLIER = ("duplicate_of", "documents")
 
 
@@ -57,7 +59,7 @@ class StreamReader:
     queries: Queries
 
     def page(self, scope: Scope, behind: str, limit: int, mailbox: str = "", type_: str = "") -> EventPage:
-        """Return the next events that may be seen.
+        """Return the next events that may be seen; fewer than there are where they have more than `PAGE_BYTES`.
 
         Args:
             scope: the mailboxes of whoever asks.
@@ -74,13 +76,26 @@ class StreamReader:
         for _ in range(_READS):
             batch = self.stream.follow(position, _AT_ONCE)
             lost, position = lost or (batch.lost and position != ""), batch.position
-            found += [entry for entry in batch.entries if _fits(entry.event, scope, mailbox, type_)]
-            if len(found) >= limit:
-                found = found[:limit]
+            fitting = [entry for entry in batch.entries if _fits(entry.event, scope, mailbox, type_)]
+            count = _count(found, fitting, limit)
+            found += fitting[:count]
+            if count < len(fitting) or len(found) == limit:
                 position = found[-1].position
-            if not batch.entries or len(found) == limit:
+                break
+            if not batch.entries:
                 break
         return EventPage([(entry, shown(entry.event, self.queries, scope)) for entry in found], position, lost)
+
+
+def _count(found: list[Entry], more: list[Entry], limit: int) -> int:
+    """Return how many more entries go on a page: the first one always does."""
+    left, count = PAGE_BYTES - sum(len(entry.event.body) for entry in found), 0
+    for entry in more[: limit - len(found)]:
+        left -= len(entry.event.body)
+        if left < 0 and (found or count):
+            break
+        count += 1
+    return count
 
 
 def _fits(event: Event, scope: Scope, mailbox: str, type_: str) -> bool:

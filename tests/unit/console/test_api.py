@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import tracemalloc
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -274,6 +275,26 @@ def test_every_page_is_answered(filled: Console) -> None:
         answer = client.get(path)
         assert answer.status_code == 200, path
         assert "</html>" in answer.text
+
+
+def test_page_of_events_ends_when_it_has_enough_bytes_and_the_next_one_goes_on(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    console.haul("a", *(mail(f"mail {number}") for number in range(60)))
+    client, cursor, pages, found = console.client(), "", [], []
+    monkeypatch.setattr("ingest.console.events.PAGE_BYTES", 8_000)
+    while page := client.get("/api/v1/events", params={"limit": 200, "cursor": cursor}).json():
+        cursor = page["next"]
+        if not page["events"]:
+            break
+        pages.append(sum(len(json.dumps(one["event"], separators=(",", ":"))) for one in page["events"]))
+        found += [one["position"] for one in page["events"]]
+    assert len(set(found)) == len(found) == 60
+    assert found == sorted(found, key=lambda position: int(position.partition("-")[0]))
+    assert max(pages) <= 8_000
+    assert len(pages) < 30
+    monkeypatch.setattr("ingest.console.events.PAGE_BYTES", 1)
+    assert len(client.get("/api/v1/events", params={"limit": 200}).json()["events"]) == 1
 
 
 def test_events_are_read_page_by_page_and_only_those_that_may_be_seen(console: Console) -> None:
