@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ingest.admin.check import require_usable
 from ingest.admin.mailbox_claim import raise_if_stopped
 from ingest.admin.replay import listed_manifests, oldest_first
-from ingest.console.jobs import DETAILS, ChangedMessage, described
+from ingest.console.jobs import DETAILS, ChangedMessage, failure
 from ingest.errors import Fault, MailhaulError
 from ingest.wiring import admin
 
@@ -146,7 +146,7 @@ def _ended(progress: Progress, done: Replayed | Reprocessed) -> Job:
     state = "failed" if done.error else "done" if done.resume_at is None else "stopped"
     # Whole seconds: publishing an event or reading a message twice does no harm.
     at = None if done.resume_at is None else datetime.fromtimestamp(int(done.resume_at), UTC)
-    return progress.now(state=state, resume_at=at, error=described(done.error) if done.error else "")
+    return progress.now(state=state, resume_at=at, **(failure(done.error) if done.error else {}))
 
 
 def _changed(one: Changed) -> ChangedMessage:

@@ -34,6 +34,13 @@ log = get_logger()
 
 # Seconds until the job of a console that died ends, between two reports, and that a console which ends waits for one.
 LEASE, BEAT, PATIENCE = 30.0, 1.0, 10.0
+# Seconds for which a console tries to record how a job ended.
+_END_SECONDS = 600.0
+# What to do about a job that did not end well.
+_AGAIN = "Nothing is half done: start it again, and what was done before changes nothing"
+_CONTINUE = f"`mailhaul check` names what is wrong; correct that first. {_AGAIN}"
+_REPORT = f"Report it with the lines `console.failed` of the log. {_AGAIN}"
+_INTERRUPTED = {"state": "interrupted", "advice": f"The console that worked on it has ended. {_AGAIN}"}
 # Changed messages, and problems, of which a job has the details.
 DETAILS = 20
 
@@ -125,6 +132,7 @@ class Job(BaseModel):
     problems: list[str] = Field(default=[], description=f"The first {DETAILS}")
     resume_at: datetime | None = Field(default=None, description="`since` of a job that goes on from there")
     error: str = Field(default="", description="Why it failed")
+    advice: str = Field(default="", description="What to do about it, if it failed or was interrupted")
 
     @property
     def active(self) -> bool:
@@ -191,6 +199,7 @@ class JobRunner:
     ledger: Jobs
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     _running: dict[JobKind, tuple[Progress, threading.Thread]] = field(default_factory=dict)
+    _closed: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def start(
@@ -233,6 +242,7 @@ class JobRunner:
 
     def close(self) -> None:
         """Interrupt the jobs of this process, and wait a little for what each is doing."""
+        self._closed.set()
         with self._lock:
             running = list(self._running.values())
         for progress, _ in running:
@@ -251,17 +261,25 @@ class JobRunner:
             job = progress.now(state="stopped")
         except MailhaulError as error:
             log.warning("console.failed", error=error.code)
-            job = progress.now(state="failed", error=described(error))
+            job = progress.now(state="failed", **failure(error))
         except Exception:  # boundary: the job ends, and the console goes on
             log.exception("console.failed")
-            job = progress.now(state="failed", error="the console made a mistake; its log has more")
+            job = progress.now(state="failed", error="the console made a mistake; its log has more", advice=_REPORT)
         ended.set()
         beats.join()
         if progress.interrupted and job.state == "stopped":
-            job = job.model_copy(update={"state": "interrupted"})
-        job = job.model_copy(update={"ended": self.now()})
-        with suppress(LedgerUnavailableError):  # its lease ends by itself
-            self.ledger.end_job(job.kind, job.id, _packed(kept.model_copy(update={"job": job})))
+            job = job.model_copy(update=_INTERRUPTED)
+        self._end(kept.model_copy(update={"job": job.model_copy(update={"ended": self.now()})}))
+
+    def _end(self, kept: _Kept) -> None:
+        """Record how a job ended; while the ledger is unavailable, which may be why it failed, again and again."""
+        until = time.monotonic() + _END_SECONDS
+        while time.monotonic() < until:
+            with suppress(LedgerUnavailableError):
+                self.ledger.end_job(kept.job.kind, kept.job.id, _packed(kept))
+                return
+            if self._closed.wait(BEAT):
+                return  # its lease ends by itself
 
     def _report(self, kept: _Kept, progress: Progress, ended: threading.Event) -> None:
         """Renew the lease until the job has ended; stop the job if somebody asks for it, or the lease is lost."""
@@ -279,11 +297,12 @@ class JobRunner:
                 progress.stop(interrupted=order is JobOrder.LOST)
 
 
-def described(error: MailhaulError) -> str:
-    """Return what may be shown of an error: that of a part may quote a server's answer, or a key of the store."""
+def failure(error: MailhaulError) -> dict[str, str]:
+    """Return `error` and `advice` of a job that failed. That of a part may quote a server's answer, or a key."""
     if isinstance(error, LedgerError | StoreError):
-        return f"a part of the service is unavailable ({error.code})"
-    return str(error)
+        part = "ledger" if isinstance(error, LedgerError) else "store"
+        return {"error": f"the {part} failed ({error.code})", "advice": _CONTINUE}
+    return {"error": str(error), "advice": "" if error.fault is Fault.OPERATOR else _CONTINUE}
 
 
 def _new_id(now: datetime) -> str:
@@ -293,7 +312,7 @@ def _new_id(now: datetime) -> str:
 
 def _shown(record: JobRecord, job: Job) -> Job:
     if job.active and not record.active:
-        return job.model_copy(update={"state": "interrupted"})
+        return job.model_copy(update=_INTERRUPTED)
     return job.model_copy(update={"state": "stopping"}) if job.active and record.stopping else job
 
 

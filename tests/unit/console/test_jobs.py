@@ -12,6 +12,7 @@ from ingest.console import job_work, jobs
 from ingest.console.jobs import LEASE
 from ingest.errors import LedgerUnavailableError
 from ingest.mime.flowed import unfold
+from ingest.testing import MemoryLedger
 from ingest.testing.sink import MemorySink
 from ingest.usecases.process import derived
 from ingest.usecases.schedule import Schedule, Ticker
@@ -183,7 +184,11 @@ def test_replay_of_a_console_that_died_is_interrupted_when_its_lease_is_over(fil
     assert client.get(f"/api/v1/replays/{dead}").json()["state"] == "counting"
     assert client.post("/api/v1/replays", json={}).status_code == 409
     filled.b.clock.time += LEASE + 1
-    assert client.get(f"/api/v1/replays/{dead}").json()["state"] == "interrupted"
+    found = client.get(f"/api/v1/replays/{dead}").json()
+    assert (found["state"], found["advice"].partition(".")[0]) == (
+        "interrupted",
+        "The console that worked on it has ended",
+    )
     assert ended(client, begin(client))["state"] == "done"
 
 
@@ -210,9 +215,46 @@ def test_replay_that_loses_the_ledger_goes_on_from_there(filled: Console, monkey
     assert (job["state"], job["finished"], job["error"]) == (
         "failed",
         0,
-        "a part of the service is unavailable (ledger_unavailable)",
+        "the ledger failed (ledger_unavailable)",
     )
     assert job["resume_at"] is not None
+    page = client.get(f"/replays/{job['id']}").text
+    for words in (
+        "The ledger failed (ledger_unavailable).",
+        "mailhaul check",
+        "Nothing is half done",
+        "Continue",
+    ):
+        assert words in page
+    assert "the ledger failed" in client.get("/replays").text
+
+
+def test_failure_is_recorded_when_the_ledger_is_back(filled: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger, tries = filled.b.ledger, iter([True] * 3)
+
+    def unavailable(*given: Any) -> None:
+        if next(tries, False):
+            raise LedgerUnavailableError("it is away")
+        MemoryLedger.end_job(ledger, *given)
+
+    monkeypatch.setattr(ledger, "end_job", unavailable)
+    monkeypatch.setattr(job_work, "MOST_MESSAGES", 2)
+    client = filled.client()
+    job = ended(client, begin(client))
+    assert (job["state"], next(tries, None)) == ("failed", None)
+    assert "more than 2 messages" in job["error"]
+
+
+def test_mistake_of_the_console_is_shown_without_its_words(filled: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("a secret")
+
+    monkeypatch.setattr(job_work, "listed_manifests", broken)
+    client = filled.client()
+    job = ended(client, begin(client))
+    assert (job["state"], job["error"]) == ("failed", "the console made a mistake; its log has more")
+    assert "console.failed" in job["advice"]
+    assert "a secret" not in str(job)
 
 
 @pytest.mark.parametrize("at", [1764259200, "1764259200", "1764259200000", "-1.5"])
