@@ -234,7 +234,7 @@ def test_failure_is_recorded_when_the_ledger_is_back(filled: Console, monkeypatc
 
     def unavailable(*given: Any) -> None:
         if next(tries, False):
-            raise LedgerUnavailableError("it is away")
+            raise LedgerUnavailableError("no connection")
         MemoryLedger.end_job(ledger, *given)
 
     monkeypatch.setattr(ledger, "end_job", unavailable)
