@@ -185,6 +185,49 @@ def _next_poll(state: MailboxState, now: float) -> str:
     return {"polling": "in progress", "due": "due now", "unscheduled": "not scheduled yet"}.get(word, word)
 
 
+def sinks_data(status: Status, rejected: Mapping[str, int]) -> list[dict[str, Any]]:
+    """Return what is known of each configured sink; `rejected` are the events that each rejected, by its name."""
+    return [
+        {
+            "name": name,
+            "state": _sink_state(name, status),
+            "answer": status.answers[name].answer or None,
+            "failing_since": status.answers[name].failing_since,
+            "delivered_at": status.answers[name].delivered_at,
+            "waiting": lag.entries,
+            "oldest_age": round(lag.oldest_age, 1),
+            "rejected": rejected[name],
+        }
+        for name, lag in status.sinks.items()
+    ]
+
+
+def sinks_table(status: Status, rejected: Mapping[str, int]) -> RenderableType:
+    """Return a table with a row for each, and a line with the remedy for each that takes no events."""
+    if not status.sinks:
+        return Text("no sink is configured; events are in the stream only")
+    now = time.time()
+    table = Table(box=None, header_style="bright_black", pad_edge=False)
+    for name in ("sink", "state"):
+        table.add_column(name, no_wrap=True)
+    for name in ("to deliver", "oldest", "rejected", "last delivery"):
+        table.add_column(name, justify="right")
+    for name, lag in status.sinks.items():
+        delivered = status.answers[name].delivered_at
+        last = f"{ago(now - delivered)} ago" if delivered else "never"
+        oldest = ago(lag.oldest_age) if lag.entries else ""
+        table.add_row(name, _sink_state(name, status), f"{lag.entries:,}", oldest, f"{rejected[name]:,}", last)
+    remedies = {name: sink_remedy(name, status, now) for name in status.sinks}
+    lines = [Text(f"{name}: {words.removeprefix('; ')}", style="yellow") for name, words in remedies.items() if words]
+    return Group(table, *lines)
+
+
+def _sink_state(name: str, status: Status) -> str:
+    if name in status.disabled:
+        return "disabled"
+    return "ok" if status.answers[name].failing_since is None else "unavailable"
+
+
 def failed_data(failed: FailedMessage) -> dict[str, Any]:
     """Return what is known of a failed message, without its content."""
     message = failed.message

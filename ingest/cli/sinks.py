@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ingest.admin.sinks import SinkAdmin
 
 app = typer.Typer(
-    help="Retry, resume and remove sinks, and manage the events that they rejected.", no_args_is_help=True
+    help="List, retry, resume and remove sinks, and manage the events that they rejected.", no_args_is_help=True
 )
 dead_letters = typer.Typer(
     help="Events that a sink rejected, retrying or dead-lettered: list, retry, drop.", no_args_is_help=True
@@ -46,6 +46,23 @@ def _open(config: Path | None) -> Iterator[SinkAdmin]:
 
     with open_runtime(config) as runtime:
         yield SinkAdmin(runtime.ledger.sinks, runtime.events, runtime.sinks)
+
+
+@app.command("list", epilog="Example: mailhaul sinks list")
+def list_sinks(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """List sinks: whether they take events, and if not, why and what to do; what waits, and what they rejected."""
+    from ingest.admin.sinks import LISTED
+    from ingest.admin.status import read_status
+    from ingest.cli import listings
+    from ingest.cli.runtime import open_runtime
+
+    with open_runtime(config) as runtime:
+        status = read_status(runtime.ledger, runtime.events, (), runtime.sinks)
+        rejected = {name: len(runtime.events.rejected(name, LISTED)) for name in runtime.sinks}
+    if as_json:
+        print_json(listings.sinks_data(status, rejected))
+    else:
+        print_table(listings.sinks_table(status, rejected), highlight=True)
 
 
 @app.command(epilog="Example: mailhaul sinks resume erp")

@@ -66,6 +66,23 @@ def test_mailboxes_are_listed_paused_resumed_and_polled(b: Bench, run: Run) -> N
     assert data(run("mailboxes", "poll", "a", "--json", code=FAILED))["result"] == "connect_error"
 
 
+def test_sinks_are_listed_with_what_stops_them_and_what_they_rejected(b: Bench, run: Run) -> None:
+    def listed() -> tuple[object, ...]:
+        (sink,) = data(run("sinks", "list", "--json"))
+        return sink["name"], sink["state"], sink["answer"], sink["waiting"], sink["rejected"]
+
+    assert listed() == ("main", "ok", None, 0, 0)
+    assert "never" in run("sinks", "list").stdout
+    b.refuse_everything()
+    b.everything()
+    assert listed() == ("main", "ok", None, 0, 1)
+    b.sinks["main"].verdict = lambda _: Outcome(Verdict.GONE, "http_410")
+    b.maildrops["a"].messages[b"u2"] = mail("2")
+    b.everything()
+    assert listed() == ("main", "disabled", "http_410", 1, 1)
+    assert "mailhaul sinks resume main" in run("sinks", "list").stdout
+
+
 def test_sinks_and_their_dead_letters_are_handled(b: Bench, run: Run) -> None:
     b.refuse_everything()
     b.everything()
