@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 # In place of the second in a seen set: later than any time from which a deletion may count.
 NEVER_DELETED = 2**32 - 1
+# A former primary may take writes for a while after a failover, from workers that have not noticed it. So long nobody
+# can tell what was lost: a mailbox may have been rebuilt before they wrote.
+UNSETTLED_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +71,9 @@ class Seen:
             writes (a crash, a failover) since the mailbox was rebuilt.
         changes: how many times the set of processed messages has changed.
         checkpointed: the value of `changes` at the last checkpoint.
-        notices_losses: whether `known` can be relied on. False if the server does not tell whether it was restarted:
-            then its last writes may be missing although `known` is True.
+        notices_losses: whether `known` can be relied on. False if the server does not tell whether it was restarted,
+            and for ten minutes after a loss: a worker that went on with a former primary may have written after the
+            mailbox was rebuilt. Then writes may be missing although `known` is True.
         deleted: as `begin_deletions` or `record_deleted` recorded them last.
         troubled: the mailbox's messages that could not be fetched, as `TroubledMessages.troubled` returns them.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from typing_extensions import override
 
 from ingest.errors import StaleClaimError
 from ingest.ports.ledger import Ledger
-from ingest.ports.seen import Seen
+from ingest.ports.seen import UNSETTLED_SECONDS, Seen
 from ingest.testing.actions import MemoryActions
 from ingest.testing.content import MemoryContent
 from ingest.testing.jobs import MemoryJobs
@@ -49,13 +50,14 @@ class MemoryLedger(MemorySchedule, MemoryContent, MemorySlots, MemoryActions, Me
     Attributes:
         found_problems: what `problems` returns.
         server_memory: what `memory` returns.
-        notices_losses: as `Seen` says of every mailbox.
+        notices_losses: as `Seen` says of every mailbox, unless the ledger was restarted a short time ago.
     """
 
     def __init__(self, clock: Callable[[], float], events: MemoryEventLog) -> None:
         self._incarnation = 0
         self.server_memory: Memory | None = None
         self.notices_losses = True
+        self._restarted = -math.inf
         self.found_problems: list[LedgerProblem] = []
         super().__init__(clock, events)
         events.on_republish = self._note_republished
@@ -85,6 +87,7 @@ class MemoryLedger(MemorySchedule, MemoryContent, MemorySlots, MemoryActions, Me
         """
         with self._lock:
             self._incarnation += 1
+            self._restarted = self._clock()
             self._messages.add(self._open)
 
     def _is_known(self, mailbox: str) -> bool:
@@ -146,7 +149,8 @@ class MemoryLedger(MemorySchedule, MemoryContent, MemorySlots, MemoryActions, Me
             changes, checkpointed = self._changes[mailbox], self._checkpointed.get(mailbox, 0)
             records, deleted = dict(self._seen.get(mailbox, {})), dict(self._deleted.get(mailbox, {}))
             known, troubled = self._is_known(mailbox), tuple(self.troubled(mailbox))
-            return Seen(records, known, changes, checkpointed, deleted, self.notices_losses, troubled)
+            notices = self.notices_losses and not 0 <= self._clock() - self._restarted < UNSETTLED_SECONDS
+            return Seen(records, known, changes, checkpointed, deleted, notices, troubled)
 
     @override
     def unprocessed(self, mailbox: str) -> set[bytes]:

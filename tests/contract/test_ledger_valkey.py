@@ -16,7 +16,7 @@ from ingest.domain.manifest import ObjectRef
 from ingest.domain.message import OpenMessage
 from ingest.domain.seen import SeenRecord
 from ingest.ports.schedule import ClockStep
-from ingest.ports.seen import Registration
+from ingest.ports.seen import UNSETTLED_SECONDS, Registration
 from tests.support.valkey import PERSISTENT, Valkey
 
 if TYPE_CHECKING:
@@ -127,12 +127,28 @@ def test_ledger_that_crashed_does_not_trust_its_data(tmp_path: Path) -> None:
             ledger.restore_seen(claim, {}, ledger.incarnation())
             assert ledger.seen(BOX).known
             assert not ledger.unknown([BOX])
+            assert ledger.seen(BOX).notices_losses, "nothing was lost by being new"
         valkey.kill()
         valkey.start()
         ledger, _ = connect(valkey.url)
         with closing(ledger):
             assert not ledger.seen(BOX).known
             assert ledger.unknown([BOX])
+
+
+@pytest.mark.parametrize(("seconds", "notices"), [(0, False), (UNSETTLED_SECONDS - 60, False), (601, True)])
+def test_data_says_nothing_about_losses_for_a_while_after_one(
+    client: Redis, ledger: RedisLedger, claim: Claim, seconds: float, *, notices: bool
+) -> None:
+    """As after a failover: workers may go on with the former primary, after a mailbox was rebuilt from the store."""
+    ledger.incarnation()
+    client.hset(NAMES.incarnation, "run", "that of another server")
+    ledger.restore_seen(claim, {}, ledger.incarnation())
+    lost = int(client.hget(NAMES.incarnation, "lost") or 0)
+    client.hset(NAMES.incarnation, "lost", str(lost - round(seconds * 1000)))
+    ledger.incarnation()
+    assert ledger.seen(BOX).known
+    assert ledger.seen(BOX).notices_losses is notices
 
 
 def test_due_times_and_deadlines_move_with_a_clock_that_was_set_back(client: Redis, ledger: RedisLedger) -> None:

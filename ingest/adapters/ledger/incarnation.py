@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from structlog import get_logger
 
 from ingest.adapters.ledger.workset import RedisWorkSet
+from ingest.ports.seen import UNSETTLED_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -35,7 +36,9 @@ class Incarnation:
         self._connection = connection
         self._lock = threading.Lock()
         self._known: tuple[bytes, float] | None = None  # and when it was asked for
-        self.notices_restarts = False  # whether the server tells its run id, as it did when it was asked last
+        # Whether everything that was lost shows in the data, as of when it was asked last: the server tells its run
+        # id, and nothing was lost a short time ago.
+        self.notices_losses = False
 
     def read(self, *, now: bool = False) -> bytes:
         """Return the id; asks the server only every few seconds, unless it is to be known for now."""
@@ -55,7 +58,6 @@ class Incarnation:
         """Return the id, and the kinds of keys that were lost since somebody asked for the last time."""
         info = self._connection.info("server")
         run = "" if info is None else str(info["run_id"])
-        self.notices_restarts = bool(run)
         sinks = self._rejecting_sinks()
         names = self._connection.names
         messages = RedisWorkSet(self._connection, names.messages)
@@ -72,7 +74,8 @@ class Incarnation:
         for sink in sinks:
             retrying = RedisWorkSet(self._connection, names.retrying(sink))
             keys += [names.rejected(sink), *retrying.keys, names.retrying_appended(sink)]
-        found, lost = self._connection.run("incarnation", keys, (run, secrets.token_hex(8), *sinks))
+        found, lost, age = self._connection.run("incarnation", keys, (run, secrets.token_hex(8), *sinks))
+        self.notices_losses = bool(run) and not (age and 0 <= int(age) < UNSETTLED_SECONDS * 1000)
         return bytes(found), [name.decode() for name in lost]
 
     def _rejecting_sinks(self) -> list[str]:

@@ -96,7 +96,7 @@ class RedisLedger(RedisSchedule, RedisContent, RedisUpdates, RedisActions, Redis
             int(changes or 0),
             int(checkpointed or 0),
             unpack_records(deleted or b""),
-            self._incarnation.notices_restarts,
+            self._incarnation.notices_losses,
             () if troubled is None else tuple(_TROUBLED.validate_json(troubled)),
         )
 

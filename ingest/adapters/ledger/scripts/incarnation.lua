@@ -1,14 +1,15 @@
 -- KEYS: incarnation, counts, rejecting sinks, events, failed, open, open since, due, claimed, fences, tries,
 -- (dead-letter queue of a sink, due, claimed, fences, tries, append times of its retrying events)...
 -- ARGV: run id, new id, sink...
--- Returns the id of this incarnation of the ledger's data, and the names of what is lost, if anything is.
+-- Returns the id of this incarnation of the ledger's data, the names of what is lost, if anything is, and how many
+-- milliseconds ago the last loss was noticed, '' if none ever was.
 -- Every script that changes one of these keys counts along. Where the counts disagree a key was lost: evicted, or
 -- deleted by a person. Then what is there is made consistent here, and every mailbox is rebuilt from the store.
 -- Atomic, because two workers that meet a restarted server at the same time must not give it two ids: mailboxes that
 -- were rebuilt under the first one would be rebuilt again. The repair reads whole keys, but only after a loss.
 -- Include: spare, claims, stream
-local known = redis.call('HMGET', KEYS[1], 'run', 'id', 'closed')
-local run, id, closed = known[1], known[2], known[3]
+local known = redis.call('HMGET', KEYS[1], 'run', 'id', 'closed', 'lost')
+local run, id, closed, noticed = unpack(known)
 local counted, flat = {}, redis.call('HGETALL', KEYS[2])
 for i = 1, #flat, 2 do
   counted[flat[i]] = flat[i + 1]
@@ -136,9 +137,13 @@ if not run or (run ~= ARGV[1] and closed ~= run) or #lost > 0 then
     end
   end
   count_anew()
+  if run then
+    noticed = whole(milliseconds())
+    redis.call('HSET', incarnation, 'lost', noticed)
+  end
 end
 if run ~= ARGV[1] or id ~= known[2] then
   redis.call('HSET', incarnation, 'run', ARGV[1], 'id', id)
   redis.call('HDEL', incarnation, 'closed')
 end
-return { id, lost }
+return { id, lost, noticed and whole(milliseconds() - tonumber(noticed)) or '' }

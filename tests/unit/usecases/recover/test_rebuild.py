@@ -149,6 +149,33 @@ def test_raw_mail_that_is_not_the_message_is_not_opened(content: bytes) -> None:
         assert delivered(b) == ["1"]
 
 
+@pytest.mark.parametrize(("seconds", "sent"), [(60, ["1", "2"]), (700, ["1"])])
+def test_what_a_former_primary_took_after_the_rebuild_is_republished(seconds: float, sent: list[str]) -> None:
+    """After a failover a mailbox is rebuilt, while workers that have not noticed it go on with the former primary.
+
+    A message that they register and process is fetched again, and its event is nowhere. Once that cannot be any more,
+    a message that is fetched twice has had its event.
+    """
+    with bench() as b:
+        fill(b, 1)
+        b.everything()
+        b.ledger.restart()
+        b.clock.time += 60
+        b.everything()
+        fill(b, 2)
+        b.clock.time += seconds
+        b.sinks["main"].unavailable = True
+        b.everything()
+        del b.ledger._seen["a"][b.digest("a", b"u2", len(mail("2")))]
+        b.events._entries.pop()
+        group = b.events._groups["main"]
+        group.read, group.pending = group.read - 1, set()
+        b.sinks["main"].unavailable = False
+        b.clock.time += 60
+        b.everything()
+        assert delivered(b) == sent
+
+
 def test_registration_lost_with_the_last_second_republishes_its_event() -> None:
     """Redis loses up to a second, and nobody is allowed to ask whether it was restarted.
 
