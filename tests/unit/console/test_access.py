@@ -193,6 +193,39 @@ def test_form_of_a_session_that_has_ended_does_nothing(filled: Console) -> None:
     assert filled.b.ledger.paused() == {}
 
 
+def test_session_that_an_attacker_chose_is_not_taken_over(filled: Console) -> None:
+    client = filled.client("nobody", with_tokens())
+    client.cookies.set("mailhaul_session", "chosen-by-an-attacker", domain="127.0.0.1")
+    client.post("/login", data={"secret": SECRETS["operator"]})
+    assert client.get("/mailboxes").status_code == 200
+    client.cookies.clear()
+    client.cookies.set("mailhaul_session", "chosen-by-an-attacker", domain="127.0.0.1")
+    assert client.get("/mailboxes").status_code == 401
+
+
+def test_everybody_logs_in_again_after_the_ledger_was_lost(filled: Console) -> None:
+    client = filled.client("nobody", with_tokens())
+    client.post("/login", data={"secret": SECRETS["operator"]})
+    before = form_token(client.get("/mailboxes").text)
+    filled.b.ledger.lose()
+    answer = client.post("/actions/pause/a", data={"token": before})
+    assert (answer.status_code, "was lost. Log in again" in answer.text) == (401, True)
+    client.post("/login", data={"secret": SECRETS["operator"]})
+    assert client.get("/mailboxes").status_code == 200
+    assert client.post("/actions/pause/a", data={"token": before}).status_code == 403
+
+
+def test_steps_of_the_clock_keep_nobody_out(filled: Console) -> None:
+    """Forward, sessions end early; back, one that is used lasts no longer than it would."""
+    client = filled.client("nobody", with_tokens())
+    for step in (86_400, -86_400):
+        client.post("/login", data={"secret": SECRETS["viewer"]})
+        filled.b.clock.time += step
+        assert client.get("/mailboxes").status_code == (401 if step > 0 else 200)
+    filled.b.clock.time += 7_201
+    assert client.get("/mailboxes").status_code == 401
+
+
 def test_logins_from_one_address_are_limited(filled: Console) -> None:
     client = filled.client("nobody", with_tokens())
     answers = [client.post("/login", data={"secret": "wrong"}).status_code for _ in range(11)]
