@@ -152,14 +152,15 @@ class _Watch:
 
     def reset(self) -> None:
         """Begin anew; called in a forked process, which has none of its parent's threads."""
-        self._changed = threading.Condition()
+        self._lock = threading.RLock()  # of the condition, which takes it by a call of Python, but waits for changes
+        self._changed = threading.Condition(self._lock)
         self._running: set[RequestDeadline] = set()
         self._thread: threading.Thread | None = None
         self._next = 0.0
 
     def add(self, deadline: RequestDeadline) -> None:
         """Watch a deadline."""
-        with self._changed:
+        with self._lock:
             self._running.add(deadline)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="request-deadlines", daemon=True)
@@ -169,7 +170,7 @@ class _Watch:
 
     def remove(self, deadline: RequestDeadline) -> None:
         """Watch it no longer."""
-        with self._changed:
+        with self._lock:
             self._running.discard(deadline)
 
     def _run(self) -> None:

@@ -75,7 +75,7 @@ OTHERS = (
     NAMES.status,
     NAMES.last_logins,
     NAMES.content,
-    NAMES.content_generation(1),
+    NAMES.content_generations[1],
     NAMES.content_restored,
 )
 

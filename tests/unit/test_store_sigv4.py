@@ -18,6 +18,21 @@ MOMENT = datetime(2026, 3, 2, 23, 59, 59, tzinfo=UTC)
 BODY = b"bytes"
 
 
+@pytest.mark.parametrize("value", ["a/b", " a", "a ", "a  b", "a\tb", "", "ä\x85b", "a\x1fb"])
+def test_blanks_of_a_value_are_signed_as_botocore_signs_them(value: str) -> None:
+    headers = {"host": "bucket.s3.example", "content-type": value}
+    request: Any = AWSRequest("PUT", "https://bucket.s3.example/k", {"content-type": value}, BODY)
+    request.context["payload_signing_enabled"] = True
+    with patch("botocore.auth.get_current_datetime", return_value=MOMENT):
+        S3SigV4Auth(BotocoreCredentials("key", "secret"), "s3", "eu-central-1").add_auth(request)
+    ours = Signer("eu-central-1").sign(
+        Request("PUT", "/k", headers, hashlib.sha256(BODY).hexdigest()),
+        Credentials("key", "secret"),
+        MOMENT.timestamp(),
+    )
+    assert ours["authorization"] == request.headers["Authorization"]
+
+
 @pytest.mark.parametrize("token", [None, "session/token+="])
 @pytest.mark.parametrize("key", ["a", "a b/c+d", "ü/%41~", "'!()*;:@$,[]", "\N{PILE OF POO}"])
 def test_signature_is_that_of_botocore(token: str | None, key: str) -> None:

@@ -6,7 +6,8 @@ import os
 import queue
 import re
 from collections import deque
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from functools import lru_cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,7 +22,7 @@ from ingest.domain.clusters import read_cluster
 from ingest.errors import LedgerUnavailableError, StartError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from redis import ConnectionPool
     from redis.commands.core import Script
@@ -34,6 +35,8 @@ _Reply = TypeVar("_Reply")
 READY_CONNECTIONS = 16
 # How often a command is sent to the node that a cluster names instead: one node may know less than another.
 _REDIRECTIONS = 3
+# Scripts with their keys, half of a message's words, that are kept in packed form; each takes a kilobyte at most.
+_PACKED_KEYS = 512
 _LEAVE = (redis_errors.ReadOnlyError, redis_errors.MovedError)
 
 _SCRIPTS = resources.files("ingest.adapters.ledger") / "scripts"
@@ -188,10 +191,11 @@ class RedisConnection:
     def run(self, name: str, keys: Sequence[str], arguments: Sequence[Argument] = ()) -> Any:
         """Run a script of `scripts/`, which is loaded if the server does not have it."""
         script = self._script(name)
+        command = packed_call(script.sha, tuple(keys), arguments)
 
         def send() -> Any:
             try:
-                return self._ready.ask(packed("EVALSHA", script.sha, len(keys), *keys, *arguments))
+                return self._ready.ask(command)
             except redis_errors.NoScriptError:
                 return script(keys, arguments)
 
@@ -203,13 +207,15 @@ class RedisConnection:
 
     def _sent(self, send: Callable[[], _Reply]) -> _Reply:
         """Send something; in a cluster, again to the node that another one names, which has run nothing of it."""
-        with self._translated():
+        try:
             for _ in range(_REDIRECTIONS if self.clustered else 0):
                 try:
                     return send()
                 except redis_errors.MovedError:
                     continue  # connections to the former node are made anew when they are taken
             return send()
+        except redis_errors.RedisError as raised:
+            raise self._translated(raised) from raised
 
     def _leave(self) -> None:
         """Close connections that are not in use. Other threads close theirs when they get the same answer."""
@@ -224,17 +230,13 @@ class RedisConnection:
                 connection.disconnect()  # type: ignore[no-untyped-call]  # redis-py has no types here
             self._pool.pool.put_nowait(connection)
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except redis_errors.RedisError as raised:
-            error = _unwrapped(raised)
-            if isinstance(error, _LEAVE):
-                # A primary that was demoted keeps its connections, and would answer like this forever. A new
-                # connection goes where the address, or the Sentinels, point now.
-                self._leave()
-            raise LedgerUnavailableError(_remedy(error, self.names.deployment, self.clustered)) from raised
+    def _translated(self, raised: redis_errors.RedisError) -> LedgerUnavailableError:
+        error = _unwrapped(raised)
+        if isinstance(error, _LEAVE):
+            # A primary that was demoted keeps its connections, and would answer like this forever. A new connection
+            # goes where the address, or the Sentinels, point now.
+            self._leave()
+        return LedgerUnavailableError(_remedy(error, self.names.deployment, self.clustered))
 
     def _script(self, name: str) -> Script:
         if name not in self._scripts:
@@ -329,13 +331,21 @@ def _wait_in_kernel(connection: Connection) -> None:
     wait_in_kernel(sock, send=seconds, receive=seconds)
 
 
-def packed(*command: Argument) -> bytes:
-    """Return a command in the form in which it is sent (RESP)."""
-    parts = [b"*%d\r\n" % len(command)]
-    for word in command:
-        part = word.encode() if isinstance(word, str) else b"%d" % word if isinstance(word, int) else word
-        parts.append(b"$%d\r\n%b\r\n" % (len(part), part))
-    return b"".join(parts)
+def packed_call(sha: str, keys: tuple[str, ...], arguments: Sequence[Argument]) -> bytes:
+    """Return the call of a script in the form in which it is sent (RESP)."""
+    return b"*%d\r\n%b%b" % (3 + len(keys) + len(arguments), _packed_keys(sha, keys), _packed(arguments))
+
+
+@lru_cache(maxsize=_PACKED_KEYS)
+def _packed_keys(sha: str, keys: tuple[str, ...]) -> bytes:
+    return _packed(("EVALSHA", sha, len(keys), *keys))
+
+
+def _packed(words: Sequence[Argument]) -> bytes:
+    parts = [
+        word.encode() if isinstance(word, str) else b"%d" % word if isinstance(word, int) else word for word in words
+    ]
+    return b"".join([b"$%d\r\n%b\r\n" % (len(part), part) for part in parts])
 
 
 def script_source(name: str) -> str:

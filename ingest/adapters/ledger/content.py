@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from ingest.adapters.ledger.workset import milliseconds
 from ingest.errors import StaleClaimError
-from ingest.ports.content import GENERATIONS, QUARANTINE_RECORDS, QUARANTINE_SECONDS, ContentLimits, ContentRecords
+from ingest.ports.content import QUARANTINE_RECORDS, QUARANTINE_SECONDS, ContentLimits, ContentRecords
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -49,7 +49,7 @@ class RedisContent(ContentRecords):
         for digest, key in found:
             arguments += [digest, bytes.fromhex(key)]
         keys = [self._names.content, self._messages.claimed, self._messages.fences, self._names.latest_time]
-        firsts = self._connection.run("first_messages", [*keys, *self._generations()], arguments)
+        firsts = self._connection.run("first_messages", [*keys, *self._names.content_generations], arguments)
         if firsts is None:
             raise StaleClaimError("the claim is stale; nothing was changed")
         return [first.hex() for first in firsts]
@@ -59,7 +59,7 @@ class RedisContent(ContentRecords):
         if not keys:
             return 0
         gone, removed = {bytes.fromhex(key) for key in keys}, 0
-        for generation in self._generations():
+        for generation in self._names.content_generations:
             cursor = 0
             while True:
                 cursor, page = self._connection.call("HSCAN", generation, cursor, "COUNT", _PAGE)
@@ -98,6 +98,3 @@ class RedisContent(ContentRecords):
     def release_quarantined(self, keys: Collection[str]) -> None:
         if keys:
             self._connection.call("ZREM", self._names.quarantined, *keys)
-
-    def _generations(self) -> list[str]:
-        return [self._names.content_generation(number) for number in range(GENERATIONS)]

@@ -6,6 +6,9 @@ The hash tag is the name of the deployment, so that deployments which share a se
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
+from functools import cached_property
+
+from ingest.ports.content import GENERATIONS
 
 DEPLOYMENT = "mailhaul"
 
@@ -81,9 +84,10 @@ class Names:
         """A hash: keys of open and failed messages, with the digests they were registered under, 16 bytes each."""
         return self._prefixed(f"unprocessed:{mailbox}")
 
-    def content_generation(self, number: int) -> str:
-        """A hash, which expires: digests of content, 16 bytes each, with the first message that had it."""
-        return self._prefixed(f"content:{number}")
+    @cached_property
+    def content_generations(self) -> tuple[str, ...]:
+        """Hashes, which expire: digests of content, 16 bytes each, with the first message that had it."""
+        return tuple(self._prefixed(f"content:{number}") for number in range(GENERATIONS))
 
     def slots(self, limited: str) -> str:
         """A hash for a server or an address: mailboxes with a connection slot, each with its fencing token."""

@@ -65,11 +65,17 @@ class _Connection:
     cannot be duplicated.
     """
 
-    __slots__ = ("handle", "sock")
+    __slots__ = ("_poll", "handle", "sock")
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.handle = sock.dup()
+        self._poll = select.poll()
+        self._poll.register(self.handle, select.POLLIN)
+
+    def has_ended(self) -> bool:
+        """Whether the server closed it while it was idle: nothing else makes an idle connection readable."""
+        return bool(self._poll.poll(0))
 
     def close(self) -> None:
         """Close both descriptors."""
@@ -126,7 +132,7 @@ class Route:
         while self.idle:
             with suppress(IndexError):  # another thread took the last one
                 connection = self.idle.pop()
-                if not _has_ended(connection):
+                if not connection.has_ended():
                     return connection, True
                 connection.close()
         return self._connect(), False
@@ -382,13 +388,6 @@ class _Chunks:
         if len(line) > _LINE_BYTES or not line.endswith(b"\n"):
             raise HTTPException("the answer ends in a chunk")
         return line
-
-
-def _has_ended(connection: _Connection) -> bool:
-    """Whether the server closed an idle connection: nothing else makes one readable."""
-    poll = select.poll()
-    poll.register(connection.sock, select.POLLIN)
-    return bool(poll.poll(0))
 
 
 def _close_all(connections: deque[_Connection]) -> None:

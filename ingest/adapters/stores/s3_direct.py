@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
@@ -54,15 +54,6 @@ _NOT_FOUND, _CONFLICT, _PRECONDITION_FAILED, _OUT_OF_RANGE = 404, 409, 412, 416
 _PRESENT = b"<Code>PreconditionFailed</Code>"
 # Seconds that boto3 makes every request after one of ours failed.
 PAUSE = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Request:
-    method: str
-    key: str
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes | None = None
-    sha256: str = EMPTY_SHA256
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +105,7 @@ class DirectClient:
             arguments: boto3's, for the other headers.
         """
         headers = _headers(arguments)
-        exchange = None if headers is None else self._ask(_Request("PUT", key, headers, body, sha256))
+        exchange = None if headers is None else self._ask("PUT", key, headers, body, sha256)
         if exchange is not None:
             content, fields = exchange.read_all(), exchange.fields
             if exchange.status == _OK:
@@ -134,7 +125,7 @@ class DirectClient:
             key: of the object.
             part: value of Range; None for the whole object.
         """
-        exchange = self._ask(_Request("GET", key, {} if part is None else {"range": part}))
+        exchange = self._ask("GET", key, {} if part is None else {"range": part})
         if exchange is not None:
             if exchange.status == _OK or (part is not None and exchange.status == _PARTIAL):
                 fields = exchange.fields
@@ -148,7 +139,7 @@ class DirectClient:
 
     def head_object(self, key: str) -> Mapping[str, Any]:
         """Ask for the metadata of an object; only that which `S3Store` reads is in the answer."""
-        exchange = self._ask(_Request("HEAD", key))
+        exchange = self._ask("HEAD", key, {})
         if exchange is not None:
             exchange.read_all()
             fields = exchange.fields
@@ -162,22 +153,24 @@ class DirectClient:
         self._learn(key)
         return answer
 
-    def _ask(self, request: _Request) -> Exchange | None:
+    def _ask(
+        self, method: str, key: str, wanted: dict[str, str], body: bytes | None = None, sha256: str = EMPTY_SHA256
+    ) -> Exchange | None:
         """Make a request; None if boto3 has to make it."""
         place, credentials = self._place, self._credentials() if self._place else None
         if place is None or credentials is None:
             return None
-        path = place.path + encode_path(request.key)
-        wanted = {"host": place.route.base.netloc, **request.headers}
-        headers = place.signer.sign(Request(request.method, path, wanted, request.sha256), credentials, self._clock())
-        if request.body is not None:
-            headers["content-length"] = str(len(request.body))
+        path = place.path + encode_path(key)
+        wanted["host"] = place.route.base.netloc
+        headers = place.signer.sign(Request(method, path, wanted, sha256), credentials, self._clock())
+        if body is not None:
+            headers["content-length"] = str(len(body))
         if (deadline := running_deadline()) is not None:
             deadline.restart()
         connection, reused = None, False
         try:
             connection, reused = place.route.connected()
-            return place.route.send(connection, request.method, path, headers, request.body)
+            return place.route.send(connection, method, path, headers, body)
         except (OSError, HTTPException):
             if connection is not None:
                 connection.close()

@@ -49,6 +49,8 @@ class BucketLocks:
 
         An empty object, such as `purge` leaves, is not locked.
         """
+        if self.lock is None and not self.tags:
+            return {}
         kind = object_kind(key)
         marks: dict[str, Any] = {"Tagging": f"mailhaul-kind={kind}"} if self.tags else {}
         if self.lock is not None and size and kind in _LOCKED_KINDS:

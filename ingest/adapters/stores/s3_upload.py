@@ -103,10 +103,8 @@ class WholeUpload(Upload):
         self._sha256 = sha256
         self._body: bytes | BinaryIO
         if size <= IN_MEMORY_BYTES:
-            # Usually one piece, which is neither copied nor joined.
-            pieces = list(iter(lambda: body.read(size + 1), b""))
-            self._body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-            if (len(self._body), hashlib.sha256(self._body).hexdigest()) != (size, sha256):
+            self._body = content = _read_all(body, size)
+            if len(content) != size or hashlib.sha256(content).hexdigest() != sha256:
                 raise mismatch()
         else:
             self._body = window(body, body.tell(), size)
@@ -138,6 +136,14 @@ class WholeUpload(Upload):
         while chunk := body.read(CHUNK_BYTES):
             digest.update(chunk)
         return _base64(digest.digest())
+
+
+def _read_all(body: BinaryIO, size: int) -> bytes:
+    """Return the rest of a body, which is usually one piece of the announced size, neither copied nor joined."""
+    first = body.read(size + 1)
+    if not (second := body.read(size + 1)):
+        return first
+    return b"".join([first, second, *iter(lambda: body.read(size + 1), b"")])
 
 
 class PartedUpload(Upload):

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import re
 from dataclasses import dataclass, field
 from time import gmtime, strftime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
 if TYPE_CHECKING:
@@ -19,11 +18,11 @@ if TYPE_CHECKING:
 ALGORITHM = "AWS4-HMAC-SHA256"
 EMPTY_SHA256 = hashlib.sha256().hexdigest()
 _TERMINATOR = "aws4_request"
-_SPACES = re.compile(r"\s\s|:\s|[^\S\n]\n|[\t\v\f\r]")
+# What a value never holds that is signed as it is sent: two spaces, one at an end, or other blanks.
+_UNUSUAL = ("  ", ": ", " \n", "\t", "\v", "\f", "\r", "\x1c", "\x1d", "\x1e", "\x1f")
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
+class Credentials(NamedTuple):
     """The credentials to sign with; `token` is that of a session."""
 
     access_key: str
@@ -31,8 +30,7 @@ class Credentials:
     token: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """What is signed of a request.
 
     Attributes:
@@ -66,7 +64,7 @@ class Signer:
         names = sorted(signed)
         listed = ";".join(names)
         lines = "".join([f"{name}:{signed[name]}\n" for name in names])
-        if _SPACES.search(lines):  # runs of spaces count as one, and those at the ends not at all
+        if not _is_plain(lines):  # runs of spaces count as one, and those at the ends not at all
             lines = "".join([f"{name}:{' '.join(signed[name].split())}\n" for name in names])
         canonical = f"{request.method}\n{request.path}\n\n{lines}\n{listed}\n{request.payload_sha256}"
         scope = f"{moment[:8]}/{self.region}/{self.service}/{_TERMINATOR}"
@@ -91,6 +89,11 @@ class Signer:
                 key = hmac.digest(key, part.encode(), "sha256")
             derived = self._derived = (secret, day), key
         return derived[1]
+
+
+def _is_plain(lines: str) -> bool:
+    """Whether no value has blanks that are signed in another form; a pattern takes ten times as long to tell."""
+    return lines.isascii() and not any(map(lines.__contains__, _UNUSUAL))
 
 
 def encode_path(path: str) -> str:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # Amazon S3's limit for a key. Enforced in every store, so that objects can be moved between them.
 KEY_BYTES = 1024
 CHUNK_BYTES = 256 * 1024
+_NO_SEGMENTS = frozenset({"", ".", ".."})
 # RFC 8187 section 3.2.1: the attr-char characters that `quote` would encode.
 _ATTR_CHAR = "!#$&+^`|"
 
@@ -31,7 +32,7 @@ def segments(key: str) -> list[str]:
         StoreRefusedError: a segment is empty, `.` or `..`, or some store could not hold the key unchanged.
     """
     parts = key.split("/")
-    if any(part in ("", ".", "..") for part in parts):
+    if not _NO_SEGMENTS.isdisjoint(parts):
         raise StoreRefusedError("an object's key may not hold empty, '.' or '..' segments; check the prefixes")
     try:
         length = len(key.encode())
