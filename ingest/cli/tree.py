@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
+    from ingest.domain.invoice import Invoice
     from ingest.domain.mail import Address, Automatic, Headers
-    from ingest.domain.manifest import Authentication, Body, DerivedKind, Invoice, Manifest
+    from ingest.domain.manifest import Authentication, Body, DerivedKind, Manifest
 
 _DIM, _ODD = "bright_black", "yellow"
 _ADDRESSES = 5

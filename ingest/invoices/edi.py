@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from ingest.domain.manifest import Invoice
+from ingest.domain.invoice import Invoice
 from ingest.invoices.edi_tables import (
     EDIFACT,
     TRADACOMS,
@@ -29,7 +29,7 @@ from ingest.mime.defects import Defect
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from ingest.domain.manifest import InvoiceFormat
+    from ingest.domain.invoice import InvoiceFormat
 
 _HEAD_BYTES = 4096  # before the interchange: lines of a transport
 _SEGMENT_BYTES = 65_536

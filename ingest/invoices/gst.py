@@ -12,14 +12,14 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from ingest.domain.manifest import Invoice
+from ingest.domain.invoice import Invoice
 from ingest.invoices.paths import Store, Value
 from ingest.invoices.values import fields_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ingest.domain.manifest import InvoiceFields
+    from ingest.domain.invoice import InvoiceFields
 
 MAX_BYTES = 4 * 2**20  # JSON has to be held as a whole; a signed invoice has some ten thousand bytes
 TOKEN = b"eyJ"  # how every JSON Web Token begins: base64 of {"

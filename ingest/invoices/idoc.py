@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from ingest.domain.manifest import Invoice
+from ingest.domain.invoice import Invoice
 from ingest.invoices.networks import IDOC
 from ingest.invoices.paths import Store, Value, add
 from ingest.invoices.values import fields_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
-from ingest.domain.manifest import Invoice
+from ingest.domain.invoice import Invoice
 from ingest.invoices import edi, gst, idoc
 from ingest.invoices.text import BLANK_BYTES, decoded, encoding_of, is_markup
 from ingest.invoices.xml import XmlReader, invoice_of
@@ -14,7 +14,7 @@ from ingest.mime.defects import Defect
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from ingest.domain.manifest import InvoiceFormat
+    from ingest.domain.invoice import InvoiceFormat
 
 MAX_BYTES = 32 * 2**20  # of one file; an invoice of 20,000 lines has 30 MB, and takes a second or two
 

@@ -12,7 +12,7 @@ from ingest.invoices.paths import Paths
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ingest.domain.manifest import InvoiceFormat
+    from ingest.domain.invoice import InvoiceFormat
     from ingest.invoices.values import DateOrder
 
 # The slots beside those of `InvoiceFields`: the id that names the profile, a version or variant, and an element that

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Literal
 
-from ingest.domain.manifest import InvoiceFields, InvoiceParty
+from ingest.domain.invoice import InvoiceFields, InvoiceParty
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 from xml.parsers import expat
 
-from ingest.domain.manifest import Invoice
+from ingest.domain.invoice import Invoice
 from ingest.invoices import embedded
 from ingest.invoices.embedded import Base64Reader
 from ingest.invoices.formats import BY_ROOT, EMBEDDING, EMBEDDING_BASE64, WRAPPERS

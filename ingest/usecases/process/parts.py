@@ -9,7 +9,7 @@ from ingest.mime.events import PartBegun, PartData, PartEnded
 from ingest.usecases.spool import Spool
 
 if TYPE_CHECKING:
-    from ingest.domain.manifest import Invoice
+    from ingest.domain.invoice import Invoice
     from ingest.mime.events import MimeEvent
 
 

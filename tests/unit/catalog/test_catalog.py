@@ -23,20 +23,10 @@ from ingest.catalog.queries import CursorError, Queries, Scope, Search
 from ingest.catalog.rebuild import Rebuild, Rebuilt
 from ingest.catalog.rows import Entry, entry_of
 from ingest.domain.events import Event
+from ingest.domain.invoice import Invoice, InvoiceFields, InvoiceParty
 from ingest.domain.keys import Layout
 from ingest.domain.mail import Address, Headers
-from ingest.domain.manifest import (
-    Attachment,
-    Document,
-    Invoice,
-    InvoiceFields,
-    InvoiceParty,
-    MailboxRef,
-    Manifest,
-    ObjectRef,
-    Parse,
-    Update,
-)
+from ingest.domain.manifest import Attachment, Document, MailboxRef, Manifest, ObjectRef, Parse, Update
 from ingest.errors import StoreCorruptError
 from ingest.wiring.catalog import open_catalog
 from tests.support.bench import Bench, bench, mail, message_key, never

@@ -14,8 +14,9 @@ from ingest.cli.mailfile import parsed
 from ingest.cli.parse import parse_files
 from ingest.cli.tree import mail_tree
 from ingest.demo.mails import KINDS, Kind, sample
+from ingest.domain.invoice import Invoice
 from ingest.domain.mail import Headers
-from ingest.domain.manifest import Attachment, Invoice, MailboxRef, Manifest, ObjectRef, Parse
+from ingest.domain.manifest import Attachment, MailboxRef, Manifest, ObjectRef, Parse
 from ingest.errors import SpoolError
 from ingest.mime.envelope import Trust
 from ingest.usecases.process.authentication import Authenticator

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ingest.domain.manifest import InvoiceFields, InvoiceParty
+from ingest.domain.invoice import InvoiceFields, InvoiceParty
 from ingest.invoices.recognise import recognise
 
 etree: Any = pytest.importorskip("lxml.etree")

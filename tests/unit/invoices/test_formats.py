@@ -11,7 +11,7 @@ from tests.unit.invoices.samples import BASE, SAMPLES, Sample
 from tests.unit.invoices.samples_more import OTHER_SAMPLES, XML_SAMPLES
 
 if TYPE_CHECKING:
-    from ingest.domain.manifest import Invoice
+    from ingest.domain.invoice import Invoice
 
 
 XML = (*SAMPLES, *XML_SAMPLES)

@@ -15,7 +15,7 @@ from tests.unit.invoices.samples import SAMPLES
 from tests.unit.invoices.samples_more import EDI, OTHER_SAMPLES, XML_SAMPLES
 
 if TYPE_CHECKING:
-    from ingest.domain.manifest import Invoice
+    from ingest.domain.invoice import Invoice
     from tests.unit.invoices.samples import Sample
 
 XML = (*SAMPLES, *XML_SAMPLES)

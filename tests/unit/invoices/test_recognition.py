@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.domain.manifest import Invoice
+from ingest.domain.invoice import Invoice
 from ingest.invoices.recognise import Finding
 from ingest.invoices.recognise import recognise as recognise_chunks
 from ingest.mime.defects import Defect
