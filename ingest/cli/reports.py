@@ -152,7 +152,9 @@ def _problems(row: DrainedMailbox) -> list[str]:
     words = [row.error] if row.error else []
     words += _not_fetched(row.report)
     if row.report.failed:
-        words.append(f"{counted(row.report.failed, 'message')} could not be fetched or stored; they will be retried")
+        reason = f": {row.report.store_refused}" if row.report.store_refused != (row.error or "") else ""
+        failed = counted(row.report.failed, "message")
+        words.append(f"{failed} could not be fetched or stored{reason}; the next poll tries again")
     if row.failed_messages:
         words.append(f"{counted(row.failed_messages, 'message')} failed; their raw mail is in the store")
     return words

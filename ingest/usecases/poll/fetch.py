@@ -245,9 +245,9 @@ class _SessionFetch:
         """Raise the error of an upload, unless the store may have refused only this message."""
         try:
             upload.result()
-        except StoreRefusedError:
-            self.progress.refused_by_store()
-            log.warning("message.not_stored", mailbox=self.poll.mailbox.id, number=row.number)
+        except StoreRefusedError as error:
+            self.progress.refused_by_store(error)
+            log.warning("message.not_stored", mailbox=self.poll.mailbox.id, number=row.number, error=error.code)
             if self.progress.store_refuses_all(STORE_REFUSALS):
                 raise
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     from ingest.domain.events import Event
-    from ingest.errors import MaildropError, MailhaulError, Row
+    from ingest.errors import MaildropError, MailhaulError, Row, StoreRefusedError
     from ingest.ports.maildrop import Listed, NotFetched
     from ingest.ports.seen import Registration
     from ingest.ports.tracing import Attributes
@@ -57,6 +57,7 @@ class PollProgress:
         self._fetched = 0  # messages of this session
         self._same_refusals: tuple[str, int] = ("", 0)  # the last words, and how often they came in a row
         self._refused_by_store = 0
+        self._refusal_of_store = ""
         self._registered_identified = False
         self._pipelining_stalled = False
         self._left_unfetched = False
@@ -135,9 +136,10 @@ class PollProgress:
         words, times = self._same_refusals
         self._same_refusals = (refused.words, times + 1 if words == refused.words else 1)
 
-    def refused_by_store(self) -> None:
+    def refused_by_store(self, error: StoreRefusedError) -> None:
         """Count a message that was downloaded and that the store refused."""
         self._refused_by_store += 1
+        self._refusal_of_store = str(error)
         self._count(failed=1)
 
     def too_large(self, row: Row, error: MaildropError) -> None:
@@ -379,6 +381,7 @@ class PollProgress:
             troubled=tuple(self._troubled.messages()),
             rest_done=self._rest_done,
             logged_in=self.logged_in,
+            store_refused=self._refusal_of_store,
             error=error,
         )
 

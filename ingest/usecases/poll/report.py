@@ -56,6 +56,7 @@ class PollReport(PollCounts):
         troubled: messages that could not be fetched, by number.
         rest_done: whether everything else was done: a session that left out only troubled messages ended well.
         logged_in: whether a login worked.
+        store_refused: why the store refused the last message that it did not take; empty if it took all.
         error: why the poll failed, None if it did not; the counts say what was done before.
     """
 
@@ -70,6 +71,7 @@ class PollReport(PollCounts):
     troubled: tuple[TroubledMessage, ...] = ()
     rest_done: bool = False
     logged_in: bool = False
+    store_refused: str = ""
     error: MailhaulError | None = None
 
     def then(self, later: PollReport) -> PollReport:
@@ -87,6 +89,7 @@ class PollReport(PollCounts):
                 backlog_messages=self.backlog_messages,
                 backlog_bytes=self.backlog_bytes,
                 terms=self.terms,
+                store_refused=self.store_refused,
             )
         sums = {name: count + getattr(later, name) for name, count in self.counts().items()}
         sums["new"] -= min(self.backlog_messages, later.new)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from structlog.testing import capture_logs
 
 from ingest.admin.progress import DrainProgress, DrainStage, DrainState
+from ingest.cli.reports import drain_lines
 from ingest.domain.mailbox import Limits
-from ingest.errors import LedgerUnavailableError, MaildropConnectError
+from ingest.errors import LedgerUnavailableError, MaildropConnectError, StoreRefusedError
 from ingest.ports.sink import Outcome, Verdict
-from tests.support.bench import Bench, bench, mail, mailbox, never
+from tests.support.bench import Bench, bench, mail, mailbox, message_key, never
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,6 +107,22 @@ def test_message_that_fails_in_two_polls_is_one_failure() -> None:
         b.maildrops["a"].refused = {b"u0"}
         report = drain(b)
         assert (report.totals.new, report.totals.stored, report.totals.failed) == (5, 4, 1)
+
+
+def test_reason_for_which_the_store_refused_a_message_is_reported() -> None:
+    with bench() as b:
+        b.maildrops["a"].messages = {b"u1": mail("1"), b"u2": mail("2")}
+        refused = message_key("a", mail("2"))
+
+        def fault(operation: str, key: str) -> None:
+            if operation == "put" and refused in key:
+                raise StoreRefusedError("the disk is full")
+
+        b.store.fault = fault
+        with capture_logs() as logs:
+            lines = "\n".join(drain_lines(drain(b)))
+        assert "1 message could not be fetched or stored: the disk is full; the next poll tries again" in lines
+        assert [one["error"] for one in logs if one["event"] == "message.not_stored"] == ["store_refused"]
 
 
 def test_mailbox_that_is_due_again_before_the_others_are_done_is_reported_as_of_its_first_poll() -> None:
