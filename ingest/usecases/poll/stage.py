@@ -161,9 +161,8 @@ class PollStage:
         If the scheduler uses another configuration, that may have enabled the mailbox: it stays scheduled, and is due
         again when both should have read the same.
         """
-        try:
-            self.poller.rebuild(claim, mailbox)
-        except StoreError as error:
+        error = self._rebuild(claim, mailbox)
+        if error is not None:
             log.warning("mailbox.not_rebuilt", mailbox=mailbox.id, error=error.code)
             pause = after_mailbox_error(error, claim.tries, self.random())
             self.ledger.mailboxes.release(claim, pause, claim.tries)
@@ -174,6 +173,17 @@ class PollStage:
             self.metrics.poll_ended(claim.id, "disabled")
         else:  # otherwise it was resumed or enabled just now
             self.ledger.mailboxes.release(claim, DISAGREED_PAUSE if disabled else 0.0)
+
+    def _rebuild(self, claim: Claim, mailbox: Mailbox) -> MailhaulError | None:
+        """Rebuild what the ledger has lost of a mailbox that is not to be polled; return why that failed."""
+        try:
+            self.poller.rebuild(claim, mailbox)
+        except MailhaulError as error:
+            return error
+        except Exception as bug:  # as for a poll
+            log.exception("poll.bug", mailbox=mailbox.id)
+            return _UnexpectedError(type(bug).__name__)
+        return None
 
     @property
     def _logins(self) -> Logins:

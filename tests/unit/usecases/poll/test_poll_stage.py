@@ -24,12 +24,14 @@ from ingest.errors import (
     MaildropTimeoutError,
     MaildropTlsError,
     MailhaulError,
+    StaleClaimError,
     StoreUnavailableError,
     TokenUnavailableError,
 )
 from ingest.metric_labels import POLL_RESULTS
 from ingest.ports.maildrop import Terms
 from ingest.usecases.poll.stage import DISAGREED_PAUSE, result_of
+from ingest.usecases.recover.rebuild import Rebuilder, Rebuilt
 from ingest.usecases.schedule import Schedule
 from tests.support.bench import Bench, bench, mail, mailbox, never
 
@@ -221,6 +223,26 @@ def test_disabled_mailbox_that_cannot_be_rebuilt_now_stays_scheduled() -> None:
             b.clock.time += 1
             b.poll_stage.run(never)
         assert b.ledger.unknown(["a"]) == 0
+
+
+@pytest.mark.parametrize("error", [StaleClaimError("lost"), AssertionError("a bug")], ids=["claim lost", "bug"])
+def test_disabled_mailbox_that_cannot_be_rebuilt_delays_no_other(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    rebuild = Rebuilder.rebuild
+
+    def broken(rebuilder: Rebuilder, box: Mailbox, *args: Any, **how: Any) -> Rebuilt:
+        if box.id == "a":
+            raise error
+        return rebuild(rebuilder, box, *args, **how)
+
+    monkeypatch.setattr(Rebuilder, "rebuild", broken)
+    with bench(mailbox("a", enabled=False), mailbox("b")) as b:
+        b.maildrops["b"].messages[b"u1"] = mail("1")
+        b.ledger.mailboxes.add(["a", "b"])
+        b.poll_stage.run(never)
+        assert len(b.keys("raw.eml")) == 1
+        assert "a" in b.ledger.mailboxes.members(), "its events may have been lost with the ledger"
 
 
 def test_mailbox_resumed_while_it_is_unscheduled_is_due_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
