@@ -47,7 +47,10 @@ log = get_logger()
 BATCH = 100
 # Seconds to wait for a poll of the mailbox that is in progress.
 CLAIM_PATIENCE = 3600.0
-# Seconds between two looks whether the ledger has room again.
+# Messages that may be due where a running service makes the updates: new mail waits for so many, and not for all that
+# are handed over.
+MOST_DUE = 100
+# Seconds between two looks whether there is room again.
 LOOK_EVERY = 1.0
 
 
@@ -209,7 +212,7 @@ class Reprocess:
         self, changed: Sequence[Compared], sinks: Collection[str], stop: StopSignal, done: Reprocessed
     ) -> None:
         """Open the messages, process what is open, and deliver the events."""
-        while self.pressure.high():
+        while self.pressure.high() or (self.hands_over and self.ledger.messages.backlog().due > MOST_DUE):
             stop.wait(LOOK_EVERY)
             raise_if_stopped(stop)
         messages = sorted((each.message for each in changed), key=lambda each: each.mailbox)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ingest.admin import reprocess as reprocessing
 from ingest.admin.replay import find_manifests
 from ingest.admin.retention import Retention
 from ingest.domain import keys
@@ -61,8 +62,8 @@ def fill(b: Bench, *mails: bytes) -> list[str]:
     return [message_key("a", raw) for raw in mails]
 
 
-def reprocess(b: Bench, stop: Waits | None = None, **how: Any) -> Reprocessed:
-    work = admin.reprocess(b.runtime)
+def reprocess(b: Bench, stop: Waits | None = None, *, hands_over: bool = False, **how: Any) -> Reprocessed:
+    work = replace(admin.reprocess(b.runtime), hands_over=hands_over)
     found = find_manifests(b.store, b.layout, b.mailboxes, [], since=0, until=math.inf)
     return work.run(found, list(b.sinks), stop or Waits(), **how)
 
@@ -187,6 +188,24 @@ def test_running_processor_does_not_take_what_this_command_updates(b: Bench, mon
 
     monkeypatch.setattr(b.ledger, "open_updates", let_others_look)
     assert reprocess(b).updated == 1
+
+
+def test_new_mail_waits_for_few_of_the_messages_that_are_handed_over(
+    b: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reprocessing, "BATCH", 1)
+    monkeypatch.setattr(reprocessing, "MOST_DUE", 1)
+    fill(b, *[FLOWED + b"%d\r\n" % number for number in range(6)])
+    louder(monkeypatch)
+    due: list[int] = []
+
+    def service_works() -> None:
+        due.append(b.ledger.messages.backlog().due)
+        b.process_stage.run(never)
+
+    done = reprocess(b, Waits(meanwhile=service_works), hands_over=True)
+    assert (done.pending, done.error) == (6, None)
+    assert due == [2, 2]
 
 
 def test_second_update_goes_on_from_the_first_and_a_return_uses_the_first_object(
