@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-from ingest.mime.fields import split_fields
+from ingest.mime.fields import first_value
 from ingest.mime.header_lines import header_begin
 from ingest.mime.limits import MimeLimits
 from ingest.mime.text import decode_header
@@ -66,6 +66,7 @@ _CENTURY: Final = 50  # a year of two digits below it is in this century
 _MOST_HOURS: Final = 14  # of an offset
 _LAST_SECOND: Final = 59  # a leap second is read as the one before it
 _BYTES: Final = 256
+_LIMITS: Final = MimeLimits()
 _HEADER_ENDS: Final = (b"\n\r\n", b"\n\n", b"\r\r")
 
 
@@ -158,8 +159,11 @@ def received_at(head: bytes) -> datetime | None:
     for mark in _HEADER_ENDS:  # each is looked for before the one that was found, not in all of the message
         found_at = head.find(mark, begin, end + len(mark) - 1)
         end = found_at if found_at >= 0 else end
-    fields = split_fields(head[begin:end], MimeLimits(), set())
-    received, date = fields.first(b"received"), fields.first(b"date")
+    header = head[begin:end]
     # The date of a Received header follows its last semicolon (RFC 5321 section 4.4).
-    found = parse_date(received.rpartition(b";")[2]) if received is not None else None
-    return found or (parse_date(date) if date is not None else None)
+    if (received := first_value(header, b"received", _LIMITS)) is not None:
+        found = parse_date(received.rpartition(b";")[2])
+        if found is not None:
+            return found
+    date = first_value(header, b"date", _LIMITS)
+    return parse_date(date) if date is not None else None

@@ -121,6 +121,16 @@ def split_fields(head: bytes, limits: MimeLimits, defects: set[Defect]) -> Field
     return Fields(pairs[:most])
 
 
+def first_value(head: bytes, name: bytes, limits: MimeLimits) -> bytes | None:
+    """Return what `split_fields` and `first` would, without splitting the fields behind it; `name` in lower case."""
+    if has_bare_cr(head):
+        return split_fields(head, limits, set()).first(name)
+    for match in islice(_FIELD.finditer(head), limits.header_fields):
+        if match[1].lower() == name:
+            return _unfolded(match[2])
+    return None
+
+
 def has_bare_cr(head: bytes) -> bool:
     """Return whether there are more CRs than lines: then a lone CR ends a line, too."""
     return head.count(b"\r") > head.count(b"\n")

@@ -326,7 +326,7 @@ def _exchange(connection: Connection, command: bytes) -> Any:
 def _wait_in_kernel(connection: Connection) -> None:
     sock: Any = connection._sock  # noqa: SLF001 - as above
     seconds = connection.socket_timeout
-    if sock is None or seconds is None or isinstance(connection, SSLConnection) or sock.gettimeout() is None:
+    if sock is None or sock.gettimeout() is None or seconds is None or isinstance(connection, SSLConnection):
         return
     wait_in_kernel(sock, send=seconds, receive=seconds)
 

@@ -35,7 +35,7 @@ _HEAD_BYTES = 64 * 1024
 _MOST_FIELDS = 100
 _PROTOCOL = b"HTTP/1."
 _STATUS = re.compile(r"HTTP/(1\.[01]) ([1-5]\d\d)(?: [^\r\n]*)?\r\n")
-_FIELD = re.compile(r"\n([^\s:]+):([^\r\n]*)\r(?=\n)")
+_FIELD = re.compile(r"\n([^\s:]+):[ \t]*+([^\r\n]*)\r(?=\n)")
 _DIGITS = re.compile("[0-9]{1,18}")
 _CHUNK_SIZE = re.compile(rb"([0-9a-fA-F]{1,15})[ \t]*(?:;[^\r\n]*)?\r\n")
 _LINE_BYTES = 8 * 1024
@@ -216,9 +216,11 @@ def _parsed_head(head: bytes) -> tuple[int, str, dict[str, str]]:
         raise HTTPException("the answer is not HTTP, or has too many fields")
     if text.count("\n") != len(found) + 1:
         raise HTTPException("the answer has a field that is none")
+    if " \r" in text or "\t\r" in text:
+        found = [(name, value.rstrip(" \t")) for name, value in found]
     fields: dict[str, str] = {}
     for name, value in found:
-        name, value = name.lower(), value.strip(" \t")  # noqa: PLW2901 - the same field
+        name = name.lower()  # noqa: PLW2901 - the same field
         fields[name] = f"{fields[name]}, {value}" if name in fields else value
     return int(start[2]), start[1], fields
 

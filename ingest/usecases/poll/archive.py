@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ingest.ports.store import Store, Stored
     from ingest.usecases.poll.identity import IdentifiedRow
 
-_PRINTABLE = range(0x21, 0x7F)
+_PRINTABLE = bytes(range(0x21, 0x7F))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,26 +94,23 @@ class Archive:
         day = received.date() if received else None
         folder = self.layout.folder(mailbox.folder, day, key)
         whole = name == keys.RAW
-        registration = Registration(
-            row.digest or bytes.fromhex(key),
-            None,
-            stored=whole,
-            stored_at=StoredAt(key, day, spool.size) if whole else None,
-        )
+        digest = row.digest or bytes.fromhex(key)
+        stored_at = StoredAt(key, day, spool.size) if whole else None
+        before = Registration(digest, None, stored=whole, stored_at=stored_at)  # of one that was processed before
         try:
             source = self._put_raw(f"{folder}/{name}", spool)
         except StoreCorruptError:
             # What was erased on purpose leaves an empty object in place of raw mail; any other difference is damage.
             if is_tombstone(self.store, f"{folder}/{keys.MANIFEST}"):
-                return registration
+                return before
             manifest = self._manifest(folder) if read_raw_erased(self.store, folder) is not None else None
             if manifest is None:
                 raise
-            return self._processed(registration, manifest)
+            return self._processed(before, manifest)
         if source is None:
             manifest = self._manifest(folder)
             if manifest is not None:
-                return self._processed(registration, manifest)
+                return self._processed(before, manifest)
             source = self.store.stat(f"{folder}/{name}")
             if source is None:  # deleted between two calls, which only a person does
                 return self._store(mailbox, row, spool, first_seen, name)
@@ -130,7 +127,7 @@ class Archive:
             labels=dict(mailbox.labels),
             store_id=self.store_id().hex(),
         )
-        return replace(registration, message=message)
+        return Registration(digest, message, stored=whole, stored_at=stored_at)
 
     def _manifest(self, folder: str) -> Stored | None:
         return next(iter(self.store.stored(f"{folder}/{keys.MANIFEST}")), None)
@@ -176,4 +173,6 @@ def new_spool(mailbox: Mailbox, progress: Callable[[], None] | None = None) -> S
 
 def printable(unique_id: bytes) -> str:
     r"""Return a unique-id as text; bytes outside 0x21 to 0x7E (which RFC 1939 does not allow) become `\xNN`."""
+    if not unique_id.translate(None, _PRINTABLE):
+        return unique_id.decode("ascii")
     return "".join(chr(byte) if byte in _PRINTABLE else f"\\x{byte:02x}" for byte in unique_id)

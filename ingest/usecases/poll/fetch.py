@@ -7,9 +7,9 @@ are downloaded; the number of uploads bounds the memory and slows the download t
 from __future__ import annotations
 
 from collections import deque
-from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, wait
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from structlog import get_logger
@@ -22,7 +22,7 @@ from ingest.usecases.poll.archive import Archive, new_spool
 from ingest.usecases.recover.republish import StreamIds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Iterator
     from concurrent.futures import Executor, Future
 
     from ingest.metrics import Metrics
@@ -118,8 +118,9 @@ class _Batch:
 class _SessionFetch:
     """The fetching of one session.
 
-    `_stream` knows which events need not be republished; `_uploading` are the uploads under way, each with its row;
-    `_batch` are the stored messages that are not registered yet.
+    `_stream` knows which events need not be republished; `_uploading` are the uploads that were not collected, each
+    with its row, and `_done` those of them that have ended; `_batch` are the stored messages that are not registered
+    yet.
     """
 
     fetcher: Fetcher
@@ -130,6 +131,7 @@ class _SessionFetch:
     first_seen: datetime
     _stream: StreamIds
     _uploading: dict[Future[Registration], Listed] = field(default_factory=dict)
+    _done: SimpleQueue[Future[Registration]] = field(default_factory=SimpleQueue)
     _batch: _Batch = field(default_factory=_Batch)
 
     def run(self, waiting: deque[Listed]) -> None:
@@ -168,14 +170,14 @@ class _SessionFetch:
                     continue
                 self._upload(message)
                 if len(self._uploading) >= UPLOADS_PER_POLL:
-                    self._collect_stored(FIRST_COMPLETED)
+                    self._collect_stored()
                 self.poll.lease.check()
                 if self.poll.stop():
                     self.progress.stopped()
                     return
         finally:
             messages.close()
-            self._collect_stored(ALL_COMPLETED)
+            self._collect_stored(all_of_them=True)
 
     def _upload(self, message: Fetched[Spool]) -> None:
         fetcher, mailbox = self.fetcher, self.poll.mailbox
@@ -191,6 +193,7 @@ class _SessionFetch:
             may_be_cut=message.may_be_cut,
         )
         self._uploading[upload] = message.listed
+        upload.add_done_callback(self._done.put)
 
     def _doubt(self, message: Fetched[Spool]) -> None:
         """Note that the server may have sent another message than the one that is listed under this number."""
@@ -203,30 +206,32 @@ class _SessionFetch:
             log.warning("message.may_be_another", mailbox=mailbox, number=number)
             self.progress.may_be_another(message.listed)
 
-    def _collect_stored(self, until: str) -> None:
+    def _collect_stored(self, *, all_of_them: bool = False) -> None:
         """Collect the messages whose upload has ended, then raise the first error that concerns more than one.
 
         They are registered when they are many or the first has waited, but always before an error and at the end.
+
+        Args:
+            all_of_them: wait for every upload, else for one.
         """
-        now, failed = self.fetcher.now(), False
-        done = self._ended(until)
-        ended = {upload: self._uploading.pop(upload) for upload in done}
-        for upload, row in ended.items():
+        now = self.fetcher.now()
+        failed: list[tuple[Listed, Future[Registration]]] = []
+        for upload in self._ended(len(self._uploading) if all_of_them else 1):
+            row = self._uploading.pop(upload)
             if upload.exception() is None:
                 self._batch.add(row, upload.result(), now)
             else:
-                failed = True
-        if self._batch.stored and (failed or until == ALL_COMPLETED or self._batch.is_due(now)):
+                failed.append((row, upload))
+        if self._batch.stored and (failed or all_of_them or self._batch.is_due(now)):
             self._register(self._batch.take())
-        for upload, row in ended.items():
+        for row, upload in failed:
             self._raise_unless_single(row, upload)
 
-    def _ended(self, until: str) -> Collection[Future[Registration]]:
-        """Return the uploads that have ended, after waiting for the first or for all if it is necessary."""
-        ended = [upload for upload in self._uploading if upload.done()]
-        if (ended and until == FIRST_COMPLETED) or len(ended) == len(self._uploading):
-            return ended
-        return wait(self._uploading, return_when=until).done
+    def _ended(self, least: int) -> Iterator[Future[Registration]]:
+        """Yield the uploads that have ended; wait until there were this many."""
+        while least > 0 or not self._done.empty():
+            least -= 1
+            yield self._done.get()
 
     def _once_more(self, row: Listed, registration: Registration) -> Registration:
         """Register a message that may be cut, or another one, so that the next poll fetches it once more."""

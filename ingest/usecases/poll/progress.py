@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from ingest.domain.keys import DIGEST_BYTES
@@ -40,7 +39,7 @@ class PollProgress:
     def __init__(self, poll: PollInput) -> None:
         self._poll = poll
         self._seen = poll.seen
-        self._counts = PollCounts()
+        self._counted = PollCounts().counts()
         self._terms = Terms()
         self._rows: dict[int, IdentifiedRow] = {}  # of the current session, by number
         self._recognised: list[DoneMessage] = []  # of this session: nothing identified them, their content was done
@@ -82,7 +81,7 @@ class PollProgress:
 
     def begin_fetch(self) -> None:
         """Note how many new messages this session's listing has; a poll counts the most that one session had."""
-        self._counts = replace(self._counts, new=max(self._counts.new, len(self.new_rows())))
+        self._counted["new"] = max(self._counted["new"], len(self._new()))
 
     def end_fetch(self, left: int) -> None:
         """Note how many new messages were left on the server because of the limit of messages for one poll."""
@@ -183,14 +182,15 @@ class PollProgress:
         self._left_undeleted = True
 
     def _count(self, **more: int) -> None:
-        self._counts = replace(self._counts, **{name: getattr(self._counts, name) + more[name] for name in more})
+        for name, count in more.items():
+            self._counted[name] += count
 
     # --- what follows from it ------------------------------------------------------------------------------------
 
     @property
     def counts(self) -> PollCounts:
         """The counts so far."""
-        return self._counts
+        return PollCounts(**self._counted)
 
     @property
     def is_stopped(self) -> bool:
@@ -228,7 +228,7 @@ class PollProgress:
 
     def store_refuses_all(self, refusals: int = 1) -> bool:
         """Whether the store has refused at least this many messages and taken none."""
-        return self._refused_by_store >= refusals and not self._counts.registered
+        return self._refused_by_store >= refusals and not self.counts.registered
 
     def new_rows(self) -> list[Listed]:
         """Return the listed messages that were neither seen in earlier polls nor registered in this one."""
@@ -241,8 +241,12 @@ class PollProgress:
         return [row.listed for row in self._new() if not self._troubled.ends_sessions(row)]
 
     def _new(self) -> list[IdentifiedRow]:
-        known = self._seen, self._registered, self.undeleted.records
-        return [row for row in self._rows.values() if not any(row.id in ids for ids in known)]
+        seen, registered, deleted = self._seen, self._registered, self.undeleted.records
+        return [
+            row
+            for row in self._rows.values()
+            if (id_ := row.id) not in seen and id_ not in registered and id_ not in deleted
+        ]
 
     def identified(self, row: Row) -> IdentifiedRow:
         """Return a row of this session with what identifies its message."""
@@ -354,7 +358,7 @@ class PollProgress:
 
     def attributes(self) -> Attributes:
         """Return the counts so far as attributes of a span."""
-        return cast("Attributes", {"listed": len(self._rows), **self._counts.counts()})
+        return cast("Attributes", {"listed": len(self._rows), **self._counted})
 
     def troubled_to_remember(self) -> list[TroubledMessage] | None:
         """Return the troubled messages for later polls; None if they have not changed."""
@@ -365,10 +369,10 @@ class PollProgress:
     def report(self, error: MailhaulError | None = None) -> PollReport:
         """Return the final report of a poll that succeeded, or that failed with this error."""
         backlog = self.new_rows()
-        advanced = self._registered_identified or self._counts.deleted > 0
-        window = self._poll.mailbox.server.quirks.lists_window and self._counts.stored > 0
+        advanced = self._registered_identified or self._counted["deleted"] > 0
+        window = self._poll.mailbox.server.quirks.lists_window and self._counted["stored"] > 0
         return PollReport(
-            **self._counts.counts(),
+            **self._counted,
             listed=len(self._rows),
             backlog_messages=len(backlog),
             backlog_bytes=sum(row.size or 0 for row in backlog),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from ingest.domain.mail import Address
 from ingest.mime import MimeLimits, parse_headers, received_at
+from ingest.mime.fields import first_value, split_fields
 from ingest.mime.headers import extra_fields, read_header
 from tests.support.mime import read
 
@@ -143,6 +144,16 @@ def test_arbitrary_bytes_do_not_raise(data: bytes) -> None:
         date = received_at(head)
         assert date is None or date > datetime(1970, 1, 1, tzinfo=UTC)
         assert read(head + b"\r\n\r\n").status
+
+
+@given(
+    st.lists(st.sampled_from([b"Received: a\n b ", b"received : c", b"X:", b"no", b" e", b"", b"\rDate:"]))
+)
+def test_value_of_a_single_field_is_that_of_the_whole_header(lines: list[bytes]) -> None:
+    limits, head = MimeLimits(header_fields=3), b"\n".join(lines)
+    fields = split_fields(head, limits, set())
+    for name in (b"received", b"date"):
+        assert first_value(head, name, limits) == fields.first(name)
 
 
 def test_less_frequent_fields_are_read() -> None:
