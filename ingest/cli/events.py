@@ -18,7 +18,7 @@ from ingest.cli.replay import MailboxesOption, period
 from ingest.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from ingest.domain.events import Event
     from ingest.ports.sink import Outcome, Sink
@@ -82,6 +82,7 @@ def tail(
     sink = _sink(where)
 
     with open_runtime(config) as runtime, Stopping() as stopping:
+        _warn_of_unknown(mailbox or (), runtime.mailboxes())
 
         def stop() -> bool:
             return stopping.asked or _nobody_reads()
@@ -91,6 +92,17 @@ def tail(
             reader.run(sink.deliver, stop, follow=follow, lost=_lost, unavailable=_unavailable)
         except BrokenPipeError:
             _drop_output()
+
+
+def _warn_of_unknown(mailboxes: Iterable[str], configured: Collection[str]) -> None:
+    """Warn of names that may be mistyped; the stream may have events of mailboxes that left the configuration."""
+    from ingest.config.names import require_configured
+
+    try:
+        require_configured("mailbox", mailboxes, configured)
+    except ConfigError as error:
+        for problem in error.problems:
+            print_error(problem)
 
 
 def _lost() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -79,8 +80,12 @@ def init(
         print_error(f"{file} exists already; name another file with --config, or try it: mailhaul check -c {file}")
         raise typer.Exit(UNUSABLE)
     given = {"address": address, "provider": provider, "host": host, "secret": secret}
-    first = _Questions(file, given).first_mailbox(client_id, tenant, data)
-    _write(file, first)
+    try:
+        first = _Questions(file, given).first_mailbox(client_id, tenant, data)
+        _write(file, first)
+    except OSError as error:
+        print_error(f"{error.filename}: cannot be written ({error.strerror}); name another file with --config")
+        raise typer.Exit(UNUSABLE) from None
     if not no_check:
         sys.exit(_try(file))
 
@@ -95,16 +100,22 @@ class _Questions:
     def first_mailbox(self, client_id: str | None, tenant: str | None, data: Path) -> FirstMailbox:
         """Return all that a first configuration needs."""
         from ingest.config.providers import PRESETS
+        from ingest.config.rules import console_installed
         from ingest.config.starter import FirstMailbox, provider_of
 
         address = self._answer("address", "Address of the mailbox")
         provider = self._provider(provider_of(address))
-        host = None
+        host = self._given["host"]
+        if PRESETS[provider].host is not None and host is not None:
+            print_error(
+                f"--host does not go with --provider {provider}, whose server is known; write --provider generic"
+            )
+            raise typer.Exit(UNUSABLE)
         if PRESETS[provider].host is None:
             host = self._answer("host", "POP3 server", default=f"pop.{address.rpartition('@')[2]}")
         application = self._application(provider, client_id, tenant)
         secret = self._secret(address, _SECRET_WORDS.get(provider, "Password"), is_password=application is None)
-        return FirstMailbox(address, secret, provider, host, application, str(data.absolute()))
+        return FirstMailbox(address, secret, provider, host, application, str(data.absolute()), console_installed())
 
     def _answer(self, name: str, text: str, **how: Any) -> str:
         value = self._given[name]
@@ -169,7 +180,7 @@ def _write(file: Path, first: FirstMailbox) -> None:
 
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("x") as target:
-        target.write(first_configuration(first).replace("FILE", str(file)))
+        target.write(first_configuration(first).replace("--config FILE", f"--config {shlex.quote(str(file))}"))
     typer.echo(f"wrote {file}: mailbox {first.id}, data in {first.data}")
 
 

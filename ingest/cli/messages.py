@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import secrets
 import shutil
+import sys
 from contextlib import contextmanager
-from pathlib import Path  # noqa: TC003 - typer resolves it at run time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ingest.cli.common import (
     FAILED,
+    UNUSABLE,
     ConfigOption,
     JsonOption,
     json_line,
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from ingest.wiring.runtime import Runtime
 
 app = typer.Typer(help="Stored messages: list, show, open, trace.", no_args_is_help=True)
+
+_STDOUT = Path("-")
 
 KeyArgument = Annotated[str, typer.Argument(metavar="KEY", help="A message key, or an unambiguous beginning of one.")]
 MailboxOption = Annotated[
@@ -107,7 +111,13 @@ def show(
 def open_(
     key: KeyArgument,
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="The file to write, or a folder to write it to.")
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="The file to write, a folder to write it to, or - for standard output.",
+        ),
     ],
     part: Annotated[
         str | None, typer.Option(metavar="N", help="An attachment, by its part such as 2.1.", show_default=False)
@@ -130,6 +140,9 @@ def open_(
                 print_error(f"the virus scanner found {attachment.scan.signature or 'something'} in this file")
         target = output / name if output.is_dir() else output
         with runtime.store.open(ref.key) as content:
+            if output == _STDOUT:
+                _print(content)
+                return
             _write(target, content, force=force)
     typer.echo(f"wrote {printable(str(target))}")
 
@@ -155,6 +168,15 @@ def trace(
         print_json([message_views.step_data(step) for step in steps])
     else:
         print_table(message_views.steps_table(stored.key, steps))
+
+
+def _print(content: BinaryIO) -> None:
+    """Write bytes to standard output; no sender's bytes go to a terminal, which they might control."""
+    if sys.stdout.isatty():
+        print_error("standard output is a terminal; name a file, or pipe it to a program")
+        raise typer.Exit(UNUSABLE)
+    shutil.copyfileobj(content, sys.stdout.buffer)
+    sys.stdout.flush()
 
 
 def _write(target: Path, content: BinaryIO, *, force: bool) -> None:

@@ -42,6 +42,7 @@ class FirstMailbox:
         host: of the server; None with a provider that knows it.
         application: for OAuth2; None to log in with the password.
         data: an absolute folder for the store, the ledger and the events.
+        console: whether the packages of the console are installed.
     """
 
     address: str
@@ -50,6 +51,7 @@ class FirstMailbox:
     host: str | None
     application: Application | None
     data: str
+    console: bool = True
 
     @property
     def id(self) -> str:
@@ -82,7 +84,7 @@ def first_configuration(first: FirstMailbox) -> str:
         *login,
         *_POLICY,
     ]
-    lines = [*_HEAD, *_places(first.data), "mailboxes:", *_item(mailbox)]
+    lines = [*_HEAD, *_places(first.data), *_console(first), "mailboxes:", *_item(mailbox)]
     return "\n".join(lines) + "\n"
 
 
@@ -101,17 +103,32 @@ def _places(data: str) -> list[str]:
     ]
 
 
+def _console(first: FirstMailbox) -> list[str]:
+    if first.console:
+        return [
+            "# Search and read the mail in a browser on this machine, at http://127.0.0.1:8480/. To let others in:",
+            "# docs/console.md",
+            "console: {}",
+            "",
+        ]
+    return ["# For the console in the browser: pip install 'mailhaul[console]', and", "# console: {}", ""]
+
+
 def _login(first: FirstMailbox) -> list[str]:
-    address, secret = f"username: {_quoted(first.address)}", _quoted(first.secret)
+    other = "file:PATH" if first.secret.startswith("env:") else "env:NAME"
+    address, secret = (
+        f"username: {_quoted(first.address)}",
+        f"{_quoted(first.secret)}   # a reference; {other} works too",
+    )
     if first.application is None:
-        return ["type: password", address, f"password: {secret}   # a reference; env:NAME works too"]
+        return ["type: password", address, f"password: {secret}"]
     tenant = first.application.tenant
     return [
         "type: oauth2",
         address,
         *([] if tenant is None else [f"tenant: {_quoted(tenant)}"]),
         f"client_id: {_quoted(first.application.client_id)}",
-        f"client_secret: {secret}   # a reference; env:NAME works too",
+        f"client_secret: {secret}",
     ]
 
 

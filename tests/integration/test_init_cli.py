@@ -96,6 +96,10 @@ def test_options_alone_write_a_configuration_and_it_is_tried(tmp_path: Path) -> 
         (["--address", "a@example.org"], "--host is missing, and there is no terminal to ask for it"),
         (["--address", "a@gmail.com"], "--secret is missing, and there is no terminal to ask for it"),
         (["--address", "a@gmail.com", "--secret", "hunter2"], "--secret is a reference, not the secret itself"),
+        (
+            ["--address", "a@gmail.com", "--host", "h", "--secret", "env:P"],
+            "--host does not go with --provider gmail",
+        ),
         (["--address", "a@example.org", "--provider", "aol"], "there is no provider aol; write one of gmail"),
     ],
 )
@@ -115,3 +119,12 @@ def test_existing_file_is_left_alone(tmp_path: Path) -> None:
     done = mailhaul("init", "--config", str(file), "--address", "a@gmail.com", "--secret", "env:P")
     assert (done.returncode, file.read_text()) == (2, "store: file:///srv/mail\n")
     assert "exists already; name another file with --config" in done.stderr
+
+
+def test_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    answers = ("--address", "a@example.org", "--host", "h", "--secret", "env:P")
+    done = mailhaul("init", "--config", str(tmp_path / "file" / "my.yaml"), *answers)
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 2
+    assert line.startswith(f"error: {tmp_path / 'file'}: cannot be written (")

@@ -110,6 +110,7 @@ def test_files_are_written_and_never_over_others_unless_asked_for(b: Bench, run:
     run(*wanted, str(tmp_path))
     assert (tmp_path / f"{attachment['part']}-i.pdf").read_bytes() == b"%PDF-1.4 made up"
     assert len(list(tmp_path.iterdir())) == 3, "and nothing else is left"
+    assert run(*wanted, "-").stdout_bytes == b"%PDF-1.4 made up"
     assert (
         f"it has {attachment['part']}"
         in run("messages", "open", SECOND, "--part", "9", "-o", "x", code=FAILED).stderr

@@ -39,6 +39,11 @@ def test_password_login_at_a_named_server(tmp_path: Path) -> None:
     assert config.store.url == "file:///srv/mail%20haul%3A%20%231/store"
 
 
+@pytest.mark.parametrize("installed", [True, False])
+def test_console_is_configured_where_its_packages_are_installed(tmp_path: Path, *, installed: bool) -> None:
+    assert (read(tmp_path, first(console=installed)).console is not None) == installed
+
+
 @pytest.mark.parametrize("provider", [each for each in Provider if each is not Provider.GENERIC])
 def test_each_provider_gives_a_valid_configuration(tmp_path: Path, provider: Provider) -> None:
     (box,) = read(tmp_path, first(provider=provider, host=None)).mailboxes
