@@ -22,14 +22,14 @@ from structlog import get_logger
 
 from ingest.admin.audit.messages import hash_object
 from ingest.admin.erase import NotPurgedError, Reason
-from ingest.admin.mailbox_claim import StopRequestedError
+from ingest.admin.mailbox_claim import MailboxBusyError, StopRequestedError
 from ingest.admin.purge_report import PurgeReport
 from ingest.domain import keys
 from ingest.domain.differences import objects_of
 from ingest.domain.manifest import Manifest
 from ingest.domain.retention import FOREVER, term_of
 from ingest.domain.tombstone import MOST_BYTES, RawErased
-from ingest.errors import MailhaulError, ObjectMissingError
+from ingest.errors import MailhaulError, ObjectMissingError, StaleClaimError
 from ingest.usecases.batches import batches
 from ingest.usecases.store_probe import write_probe
 from ingest.usecases.tombstones import read_raw_erased, read_tombstone
@@ -222,15 +222,22 @@ class Retention:
             listen: called now and then with the number of messages handled.
 
         Returns:
-            What was done, with the error that ended it early, if any; another run does the rest.
+            What was done, with the error that ended it early, if any; another run does the rest. A mailbox that
+            somebody else holds, or whose claim is lost, is left out, and the others are done.
         """
         report = PurgeReport()
+        left_out: MailhaulError | None = None
         try:
             for id_, of_one in groupby(self._due(now, mailbox), key=itemgetter(0)):
-                for found in batches((stored for _, stored in of_one), _CLAIM_BATCH):
-                    erase = partial(self._erase, mailbox=id_, now=now, failed=self.purge.failed())
-                    self.purge.apply(id_, found, erase, stop, report)
-                    listen(report.done)
+                try:
+                    for found in batches((stored for _, stored in of_one), _CLAIM_BATCH):
+                        erase = partial(self._erase, mailbox=id_, now=now, failed=self.purge.failed())
+                        self.purge.apply(id_, found, erase, stop, report)
+                        listen(report.done)
+                except (MailboxBusyError, StaleClaimError) as error:
+                    log.warning("retention.left_out", mailbox=id_, error=error.code)
+                    left_out = left_out or error
+            report.error = left_out
         except StopRequestedError:
             report.stopped = True
         except MailhaulError as error:

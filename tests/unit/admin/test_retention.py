@@ -11,6 +11,7 @@ import pytest
 
 from ingest.admin.erase import NotPurgedError
 from ingest.admin.holds import Hold, HoldOrders
+from ingest.admin.mailbox_claim import MailboxBusyError
 from ingest.admin.retention import CLOCK_TOLERANCE, Retention
 from ingest.domain import keys
 from ingest.domain.mailbox import Deletion
@@ -99,6 +100,19 @@ def _refuse(condition: bool) -> None:  # noqa: FBT001 - one condition
 
 
 # --- whole messages ----------------------------------------------------------------------------------------------
+
+
+def test_mailbox_that_is_polled_for_long_is_left_out_and_the_others_are_done() -> None:
+    with bench(mailbox("a"), mailbox("b")) as b:
+        fill(b, 1)
+        fill(b, 2, box="b")
+        b.clock.time += 365 * DAY
+        polled = b.ledger.mailboxes.claim_one("a", 60)
+        assert polled is not None
+        report = retention(b).run(b.clock.now(), never)
+        assert (report.messages, isinstance(report.error, MailboxBusyError)) == (1, True)
+        b.ledger.mailboxes.release(polled, 60)
+        assert run(b).messages == 1
 
 
 def test_message_is_erased_once_its_time_is_over_and_never_before() -> None:
