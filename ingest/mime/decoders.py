@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from ingest.mime.blocks import BlockEnded, Blocks
 from ingest.mime.defects import Defect
-from ingest.mime.radix64 import Base64, decode_clean
+from ingest.mime.radix64 import Base64, decode_clean, is_base64_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -231,6 +231,8 @@ def _is_plain(beginning: bytes) -> bool:
     """Whether text cannot be base64: it begins with a header field, or with words, or holds many other characters."""
     if _FIELD.match(beginning):
         return True
+    if is_base64_line(beginning.lstrip().partition(b"\n")[0].rstrip()):
+        return False  # words in the lines behind it are what a list or a virus scanner added
     line, *others = beginning.lstrip().split(b"\n", _LINES)
     for each in (line, *others[: _LINES - 1]):
         words = each.split()
@@ -254,7 +256,7 @@ def decoder_for(encoding: str, media_type: str = "") -> Decoder:
         media_type: that of the part. A text or message declared as base64 is read as it is if it is obviously plain.
     """
     name = encoding.lower()
-    make = _DECODERS.get(name) or _DECODERS.get(_AROUND.sub("", name))
+    make = _DECODERS.get(name) or _DECODERS.get(_AROUND.sub("", name)) or _SPELLED.get(_SPELLING.sub("", name))
     if make is None:
         return Identity(Defect.UNKNOWN_ENCODING)
     plain = make is Base64 and (media_type.startswith(_PLAIN_TYPES) or media_type.endswith(_PLAIN_SUFFIXES))
@@ -281,3 +283,6 @@ _DECODERS: Final[dict[str, Callable[[], Decoder]]] = {
     **dict.fromkeys(("uuencode", "x-uuencode", "uue", "x-uue", "x-uu"), EncodedFile),
     **dict.fromkeys(("yenc", "x-yenc", "yencode", "x-yencode"), EncodedFile),
 }
+# Without the hyphens, which some senders put elsewhere: `base-64`, `quoted_printable`.
+_SPELLING: Final = re.compile(r"[^a-z0-9]")
+_SPELLED: Final = {_SPELLING.sub("", name): make for name, make in _DECODERS.items() if name}

@@ -42,6 +42,14 @@ def test_identity_round_trip(data: bytes, size: int) -> None:
         (b"SGVs\x00bG8!=", b"Hello", {"base64_noise"}),
         (b"SGVsbG8=\r\nV29ybGQ=", b"HelloWorld", {"base64_resumed"}),
         (b"SGVsbG8=\r\n-- \r\nno base64?", None, {"base64_noise", "base64_resumed"}),
+        (b"SGVsbG8=\r\n-- \r\nno letters?", b"Hello", {"base64_noise"}),
+        (b"SGVsbG8=\r\n____\r\nA list of people\r\nlist@example.org\r\n", b"Hello", {"base64_noise"}),
+        (b"SGVsbG8=\r\n> V29y bGQ=", b"HelloWorld", {"base64_noise", "base64_resumed"}),
+        (
+            b"SGVsbG8=\r\nand then there is more\r\nV29ybGQgd2l0aCBhIGxvbmcgbGluZTEy\r\nMzQ=",
+            b"HelloWorld with a long line1234",
+            {"base64_noise", "base64_resumed"},
+        ),
         (b"SGVsbA=", b"Hell", set()),
         (b"SGVsb", b"Hel", {"base64_truncated"}),
         (b"", b"", set()),
@@ -76,10 +84,24 @@ def test_damaged_quoted_printable(data: bytes, expected: bytes, defects: set[str
     assert decoded("quoted-printable", data, size) == (expected, defects)
 
 
-@pytest.mark.parametrize("spelling", ["base64", "BASE64", '"base64"', "base64;", "base64 (comment)", " Base64 "])
+@pytest.mark.parametrize(
+    "spelling", ["base64", "BASE64", '"base64"', "base64;", "base64 (comment)", " Base64 ", "Base-64"]
+)
 def test_spellings_of_an_encoding(spelling: str) -> None:
     """Letter case, quotes, semicolons and comments are ignored."""
     assert decoded(spelling, b"SGVsbG8=")[0] == b"Hello"
+
+
+@pytest.mark.parametrize("media_type", ["application/pdf", "application/xml", "text/plain"])
+def test_a_footer_behind_base64_changes_no_byte(media_type: str) -> None:
+    content = b"<invoice>" + bytes(range(32, 127)) + b"</invoice>"
+    data = base64.encodebytes(content) + b"\n__________\nThis message was checked.\nVisit www.scanner.example\n"
+    decoder, out = decoder_for("base64", media_type), b""
+    for at in range(0, len(data), 7):
+        out += decoder.feed(data[at : at + 7])
+    out += decoder.close()
+    assert out == content
+    assert sum(decoder.skipped.values()) == len("__________Thismessagewaschecked.Visitwww.scanner.example")
 
 
 def test_an_unknown_encoding_leaves_bytes_as_they_are() -> None:
@@ -98,7 +120,7 @@ def test_padding_behind_each_letter_costs_no_call_for_each() -> None:
     before = sys.getprofile()
     sys.setprofile(count)
     try:
-        out = decoder.feed(data)
+        out = decoder.feed(data) + decoder.close()
     finally:
         sys.setprofile(before)
     assert out == b"A" * 100_000
