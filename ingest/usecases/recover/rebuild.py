@@ -21,6 +21,7 @@ from ingest.domain import keys
 from ingest.domain.events import event_ids
 from ingest.domain.message import OpenMessage
 from ingest.domain.tombstone import MOST_BYTES
+from ingest.errors import ObjectMissingError
 from ingest.mime import received_at
 from ingest.ports.seen import Registration
 from ingest.usecases.batches import batches
@@ -153,7 +154,7 @@ class Rebuilder:
         """Publish the events that may have been lost; return their ids."""
         republished: set[str] = set()
         for manifests in batches(survey.young_manifests, BATCH):
-            events = list(self._unpublished(manifests, lease, in_stream))
+            events = list(self._unpublished(survey, manifests, lease, in_stream))
             lease.check()
             self.ledger.republish(lease.claim, events, min(stored.modified for stored in manifests))
             republished.update(event.id for event in events)
@@ -194,17 +195,30 @@ class Rebuilder:
         return read_tombstone(self.store, stored.key) if stored.size <= MOST_BYTES else None
 
     def _unpublished(
-        self, manifests: Sequence[Stored], lease: Lease, in_stream: Callable[[], Collection[str]]
+        self, survey: _Survey, manifests: Sequence[Stored], lease: Lease, in_stream: Callable[[], Collection[str]]
     ) -> Iterator[Event]:
         """Yield the events of manifests whose messages are not open: an open message is published when it is done.
 
         The stream is read after the open messages: so it holds the events of messages that were done in between.
+        A message whose manifest is listed, but is not there, counts as not processed.
         """
         closed = list(self._closed(manifests))
         ids = in_stream()
         for manifest in closed:
             lease.progress()
-            yield from (event for event in events_from_manifest(self.store, manifest) if event.id not in ids)
+            try:
+                events = events_from_manifest(self.store, manifest)
+            except ObjectMissingError:
+                log.warning("object.missing", message=_message_key(manifest))
+                survey.unprocessed += self._sources(manifest)
+                continue
+            yield from (event for event in events if event.id not in ids)
+
+    def _sources(self, manifest: Stored) -> list[Stored]:
+        """Return the raw mail, or the header of oversize mail, beside a manifest."""
+        folder = manifest.key.rpartition("/")[0]
+        names = {f"{folder}/{keys.RAW}", f"{folder}/{keys.TOP}"}
+        return [one for one in self.store.stored(f"{folder}/") if one.key in names]
 
     def _lost(self, unprocessed: Sequence[Stored]) -> Iterator[Stored]:
         """Yield the raw mail of messages that are neither open nor done.
@@ -242,21 +256,29 @@ class Rebuilder:
         return survey
 
     def _registration(self, mailbox: Mailbox, raw: Stored, lease: Lease, store_id: str) -> Registration | None:
-        """Return the registration of unprocessed raw mail; None if these are not the bytes of the message."""
+        """Return the registration of unprocessed raw mail; None if these are not the bytes of the message.
+
+        None, too, if it is listed, but is not there: then only the server can have it.
+        """
         folder, _, name = raw.key.rpartition("/")
         key = _message_key(raw)
         source = self.store.stat(raw.key)
         hasher, digest, size = keys.message_hasher(mailbox.id), hashlib.sha256(), 0
-        with self.store.open(raw.key) as body:
-            head = body.read(HEAD_BYTES)
-            for chunk in chain([head], iter(lambda: body.read(CHUNK_BYTES), b"")):
-                lease.progress()
-                hasher.update(chunk)
-                digest.update(chunk)
-                size += len(chunk)
+        try:
+            with self.store.open(raw.key) as body:
+                head = body.read(HEAD_BYTES)
+                for chunk in chain([head], iter(lambda: body.read(CHUNK_BYTES), b"")):
+                    lease.progress()
+                    hasher.update(chunk)
+                    digest.update(chunk)
+                    size += len(chunk)
+        except ObjectMissingError:
+            source = None
+        if source is None:
+            log.warning("object.missing", mailbox=mailbox.id, message=key)
+            return None
         raise_if_cut(raw, size)
         received = received_at(head)
-        assert source is not None  # it was just read
         if name == keys.RAW and keys.message_key(hasher) != key:
             log.error("message.damaged", mailbox=mailbox.id, message=key)
             return None

@@ -146,9 +146,7 @@ def test_arbitrary_bytes_do_not_raise(data: bytes) -> None:
         assert read(head + b"\r\n\r\n").status
 
 
-@given(
-    st.lists(st.sampled_from([b"Received: a\n b ", b"received : c", b"X:", b"no", b" e", b"", b"\rDate:"]))
-)
+@given(st.lists(st.sampled_from([b"Received: a\n b ", b"received : c", b"X:", b"no", b" e", b"", b"\rDate:"])))
 def test_value_of_a_single_field_is_that_of_the_whole_header(lines: list[bytes]) -> None:
     limits, head = MimeLimits(header_fields=3), b"\n".join(lines)
     fields = split_fields(head, limits, set())

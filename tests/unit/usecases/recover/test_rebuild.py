@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
+from ingest.domain.keys import MANIFEST, RAW
 from ingest.domain.mailbox import Deletion, Limits
 from ingest.errors import StoreUnavailableError
 from ingest.usecases.recover.watermark import SKEW
-from tests.support.bench import Bench, bench, mail, mailbox, never
+from tests.support.bench import Bench, bench, mail, mailbox, message_key, never
 from tests.support.clock import Clock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ingest.ports.store import Stored
 
 
 def fill(b: Bench, *numbers: int) -> None:
@@ -410,6 +418,40 @@ def test_mailbox_is_not_rebuilt_while_a_proxy_answers_for_the_store() -> None:
         b.clock.time += 400
         b.everything()
         assert delivered(b) == ["1"]
+
+
+def test_objects_that_are_listed_and_not_there_hold_up_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a store that has lost a disk, and not its index: a mailbox that is never rebuilt is never polled."""
+    with bench() as b:
+        b.sinks["main"].unavailable = True
+        fill(b, 1, 2)
+        b.everything()
+        fill(b, 3)
+        b.clock.time += 60
+        b.poll_stage.run(never)
+        stored, raw, manifest = (
+            b.store.stored,
+            *[f"{message_key('a', mail(subject))}/{name}" for subject, name in (("3", RAW), ("1", MANIFEST))],
+        )
+        lost = [one for one in stored("") if one.key.endswith((raw, manifest))]
+        assert len(lost) == 2
+        for one in lost:
+            del b.store.objects[one.key]
+
+        def listed(prefix: str) -> Iterator[Stored]:
+            yield from stored(prefix)
+            there = set(b.store.objects)
+            yield from (one for one in lost if one.key.startswith(prefix) and one.key not in there)
+
+        monkeypatch.setattr(b.store, "stored", listed)
+        b.ledger.lose()
+        b.maildrops["a"].messages.pop(b"u1")
+        b.sinks["main"].unavailable = False
+        for _ in range(3):
+            b.everything()
+            b.clock.time += 60
+        assert b.ledger.unknown(["a"]) == 0
+        assert delivered(b) == ["1", "2", "3"], "one was processed again, one was fetched again"
 
 
 def test_new_mailbox_costs_one_listing_of_an_empty_folder() -> None:
