@@ -17,6 +17,29 @@ if TYPE_CHECKING:
     from ingest.ports.status import MailboxStatus, Memory, SinkStatus, TaskStatus
 
 
+_AGAIN = "it is tried again by itself"
+_CHECK = "mailhaul check {id} says at which step and why"
+# By the result of a poll: what happened, and what to do about it, with the mailbox's id.
+POLL_REMEDIES = {
+    "timeout": ("the server does not answer in time", _CHECK),
+    "connect_error": ("the server cannot be reached", _CHECK),
+    "tls_error": ("the encrypted connection fails", _CHECK),
+    "auth_error": (
+        "the server refuses the login",
+        "correct `auth`, or the secret it names, and it is polled at once; to try now: mailhaul mailboxes poll {id}",
+    ),
+    "locked": ("another program has the mailbox open", f"{_AGAIN}; end other programs that read it"),
+    "throttled": ("the server limits logins", f"{_AGAIN}; raise `interval`, or end other programs that log in"),
+    "temporary": ("the server has a passing problem", _AGAIN),
+    "refused": ("the server refuses a command", _CHECK),
+    "protocol_error": ("the server does not keep to POP3", _CHECK),
+    "store_error": ("the store did not take the mail", "mailhaul check says what is wrong with the store"),
+    "ledger_error": ("the ledger did not answer", "mailhaul check says what is wrong with the ledger"),
+    "spool_error": ("there is no room for temporary files", "make room in TMPDIR of the pollers"),
+    "internal_error": ("an unexpected error", "look at the poller's log, and report it"),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class MailboxRow:
     """One configured mailbox; `status` is None until its first poll.

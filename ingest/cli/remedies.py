@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ingest.admin.status import POLL_REMEDIES
 from ingest.cli.screen import ago
 
 if TYPE_CHECKING:
@@ -17,28 +18,6 @@ _STALLED = 60.0
 # Mailboxes that one line names.
 _NAMED = 3
 
-_AGAIN = "it is tried again by itself"
-_CHECK = "mailhaul check {id} says at which step and why"
-# By the result of a poll: what happened, and what to do.
-_POLLS = {
-    "timeout": ("the server does not answer in time", _CHECK),
-    "connect_error": ("the server cannot be reached", _CHECK),
-    "tls_error": ("the encrypted connection fails", _CHECK),
-    "auth_error": (
-        "the server refuses the login",
-        "correct `auth`, or the secret it names, and it is polled at once; to try now: mailhaul mailboxes poll {id}",
-    ),
-    "locked": ("another program has the mailbox open", f"{_AGAIN}; end other programs that read it"),
-    "throttled": ("the server limits logins", f"{_AGAIN}; raise `interval`, or end other programs that log in"),
-    "temporary": ("the server has a passing problem", _AGAIN),
-    "refused": ("the server refuses a command", _CHECK),
-    "protocol_error": ("the server does not keep to POP3", _CHECK),
-    "store_error": ("the store did not take the mail", "mailhaul check says what is wrong with the store"),
-    "ledger_error": ("the ledger did not answer", "mailhaul check says what is wrong with the ledger"),
-    "spool_error": ("there is no room for temporary files", "make room in TMPDIR of the pollers"),
-    "internal_error": ("an unexpected error", "look at the poller's log, and report it"),
-}
-
 
 def poll_lines(polls: Iterable[tuple[str, MailboxStatus]], now: float) -> Iterator[str]:
     """Yield a line for each way in which last polls failed.
@@ -49,10 +28,10 @@ def poll_lines(polls: Iterable[tuple[str, MailboxStatus]], now: float) -> Iterat
     """
     failed: dict[str, list[tuple[str, MailboxStatus]]] = {}
     for id_, status in polls:
-        if status.result in _POLLS and status.credentials_worked is None:
+        if status.result in POLL_REMEDIES and status.credentials_worked is None:
             failed.setdefault(status.result, []).append((id_, status))
     for result, rows in failed.items():
-        words, remedy = _POLLS[result]
+        words, remedy = POLL_REMEDIES[result]
         since = min((status.last_success or 0.0) for _, status in rows)
         success = f"last success {ago(now - since)} ago" if since else "no success yet"
         yield f"{_names([id_ for id_, _ in rows])}: {words} ({success}); {remedy.format(id=rows[0][0])}"

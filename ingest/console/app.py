@@ -84,6 +84,7 @@ _NOT_QUOTED = (LedgerError, StoreError)
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _UNCHECKED = frozenset({"/livez", "/readyz"})
 _NO_PAGE = "there is no such page"
+_NOT_JSON = "the body is not JSON"
 # Bytes of a body. The library reads all of it before it is known who sends it; a job with every mailbox and message
 # that it may name has half of this.
 _LARGEST_BODY = 512 * 1024
@@ -276,14 +277,19 @@ def _invalid(request: Request, error: Exception) -> Response:
     if not request.url.path.startswith("/api/") and error.errors()[0]["loc"][0] == "path":
         return _answer(request, 404, "not_found", _NO_PAGE)
     # The input is not quoted: it may be a token in the wrong place.
-    reasons = [f"{one['loc'][-1]}: {str(one['msg']).removeprefix('Value error, ')}" for one in error.errors()]
+    reasons = [
+        _NOT_JSON
+        if one["type"] == "json_invalid"
+        else f"{one['loc'][-1]}: {str(one['msg']).removeprefix('Value error, ')}"
+        for one in error.errors()
+    ]
     return _answer(request, 422, "parameter", "; ".join(reasons))
 
 
 def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == HTTPStatus.BAD_REQUEST:  # the library's word for a body that is not UTF-8
-        return _answer(request, 422, "parameter", "the body is no JSON")
+        return _answer(request, 422, "parameter", _NOT_JSON)
     is_page = error.status_code == HTTPStatus.NOT_FOUND and not request.url.path.startswith("/api/")
     answer = _answer(request, error.status_code, "http", _NO_PAGE if is_page else str(error.detail))
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:

@@ -12,7 +12,7 @@ from ingest.admin.failed import FailedMessages, Retry
 from ingest.admin.mailboxes import NotPolledError
 from ingest.admin.manifests import read_manifest
 from ingest.admin.sinks import SinkAdmin
-from ingest.admin.status import read_status
+from ingest.admin.status import POLL_REMEDIES, read_status
 from ingest.catalog.answers import AnswerRow, read_answers
 from ingest.catalog.queries import Queries
 from ingest.console.access import ForbiddenError
@@ -356,7 +356,8 @@ def _state(row: MailboxRow, now: float) -> tuple[str, str]:
     if row.status is None:
         return "new", ""
     if row.status.result not in {"ok", "success"}:
-        return "failing", f"{row.status.result}: mailhaul check {row.id} shows the cause and the remedy"
+        words, remedy = POLL_REMEDIES.get(row.status.result, (row.status.result, "mailhaul check {id} says why"))
+        return "failing", f"{words}; {remedy.format(id=row.id)}"
     if row.status.last_success is not None and now - row.status.last_success > max(3 * row.interval, 900.0):
         return "late", "no poll has succeeded for a while: is a poller running?"
     return "ok", f"{row.status.troubled} messages cannot be fetched" if row.status.troubled else ""

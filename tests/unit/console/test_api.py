@@ -21,6 +21,7 @@ from ingest.console.content import send_object
 from ingest.console.errors import FilterError
 from ingest.domain.manifest import ObjectRef
 from ingest.domain.tombstone import RawErased
+from ingest.errors import MaildropAuthError
 from tests.support.bench import mail, message_key
 
 if TYPE_CHECKING:
@@ -323,3 +324,12 @@ def test_parts_of_what_is_known_have_paths_of_their_own(filled: Console) -> None
     (mailbox, _) = client.get("/api/v1/mailboxes").json()
     assert client.get(f"/api/v1/mailboxes/{mailbox['id']}").json() == mailbox
     assert client.get("/api/v1/mailboxes/none").status_code == 404
+
+
+def test_failing_mailbox_says_in_words_what_to_do(filled: Console) -> None:
+    filled.b.maildrops["a"].error = MaildropAuthError("the password is wrong")
+    filled.b.poll_all()
+    found = filled.client("operator").get("/api/v1/mailboxes/a").json()
+    assert (found["state"], found["result"]) == ("failing", "auth_error")
+    assert found["advice"].startswith("the server refuses the login; correct `auth`")
+    assert "mailhaul mailboxes poll a" in found["advice"]

@@ -350,3 +350,10 @@ def test_reprocess_leaves_the_schedule_to_the_scheduler(filled: Console) -> None
     assert ended(client, begin(client, "reprocesses"), "reprocesses")["state"] == "done"
     assert filled.b.ledger.mailboxes.members() == {"a", "b", "new"}
     assert filled.b.ledger.announce("newer", newer.precedence.epoch).newest
+
+
+def test_body_that_is_not_json_is_called_that(filled: Console) -> None:
+    answer = filled.client("operator").post(
+        "/api/v1/replays", content=b"x", headers={"Content-Type": "application/json"}
+    )
+    assert (answer.status_code, answer.json()["detail"]) == (422, "the body is not JSON")
