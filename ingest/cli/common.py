@@ -6,6 +6,7 @@ import inspect
 import json
 import os
 import re
+import shutil
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from ingest.errors import ConfigError, MailhaulError, StartError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from typing import BinaryIO
 
     from rich.console import Console, RenderableType
 
@@ -140,6 +142,23 @@ def print_table(table: RenderableType, *, highlight: bool = False) -> None:
     if not console.is_terminal:
         console.width = max(console.width, _MOST_COLUMNS)
     console.print(table)
+
+
+def write_new(path: Path, content: BinaryIO) -> None:
+    """Write a file that does not exist yet; leave none if that fails.
+
+    Raises:
+        FileExistsError: it exists, also as a link.
+        OSError: it cannot be written.
+    """
+    # Exclusive creation: opens no existing file and follows no link.
+    with path.open("xb") as file:
+        try:
+            shutil.copyfileobj(content, file)
+            file.flush()
+        except BaseException:
+            path.unlink()
+            raise
 
 
 @contextmanager

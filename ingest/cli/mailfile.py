@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from ingest.adapters.stores.folder import FolderStore
 from ingest.adapters.stores.memory import MemoryStore
+from ingest.cli.common import write_new
 from ingest.domain import keys
 from ingest.domain.message import OpenMessage
 from ingest.mailfiles.recognise import is_mail
@@ -159,14 +159,7 @@ class Extraction:
 
 def _write(target: Path, content: BinaryIO, sha256: str) -> Written:
     try:
-        # Exclusive creation: opens no existing file and follows no link.
-        with target.open("xb") as file:
-            try:
-                shutil.copyfileobj(content, file)
-                file.flush()
-            except BaseException:
-                target.unlink()
-                raise
+        write_new(target, content)
     except FileExistsError:
         if _is(target, sha256):
             return Written(target)

@@ -22,6 +22,7 @@ from ingest.cli.common import (
     print_json,
     print_table,
     printable,
+    write_new,
 )
 from ingest.cli.replay import MailboxesOption, period
 
@@ -183,14 +184,7 @@ def _write(target: Path, content: BinaryIO, *, force: bool) -> None:
     """Write a file; if it exists, replace it as a whole, or refuse."""
     path = target.with_name(f".{target.name[:64]}.{secrets.token_hex(4)}") if force else target
     try:
-        # Exclusive creation: opens no existing file and follows no link.
-        with path.open("xb") as file:
-            try:
-                shutil.copyfileobj(content, file)
-                file.flush()
-            except BaseException:
-                path.unlink()
-                raise
+        write_new(path, content)
         if force:
             path.replace(target)
     except FileExistsError:

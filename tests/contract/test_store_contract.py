@@ -25,13 +25,12 @@ from ingest.errors import (
     StoreUnavailableError,
 )
 from tests.support.clouds import ACCOUNT
-from tests.support.stores import stored_keys
+from tests.support.stores import put, read, stored_keys
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ingest.domain.manifest import ObjectRef
-    from ingest.ports.store import Store, StoreWriter
+    from ingest.ports.store import Store
     from tests.support.clouds import Emulator
     from tests.support.s3 import S3Server
 
@@ -59,22 +58,6 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
 
 def filler(size: int) -> bytes:
     return random.Random(size).randbytes(size)  # noqa: S311 - the same bytes each time
-
-
-def put(store: StoreWriter, key: str, content: bytes, *, only_if_absent: bool = False) -> ObjectRef:
-    return store.put(
-        key,
-        io.BytesIO(content),
-        size=len(content),
-        sha256=hashlib.sha256(content).hexdigest(),
-        content_type="application/octet-stream",
-        only_if_absent=only_if_absent,
-    )
-
-
-def read(store: Store, key: str) -> bytes:
-    with store.open(key) as body:
-        return body.read()
 
 
 def test_objects_of_a_batch_are_stored_at_its_end(store: Store) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
-import io
 import os
 import resource
 import shutil
@@ -22,30 +20,16 @@ from ingest.adapters.stores.folder import FolderStore
 from ingest.adapters.stores.metered import MeteredStore
 from ingest.errors import ObjectExistsError, StoreRefusedError, StoreUnavailableError
 from ingest.metrics import Metrics
-from tests.support.stores import stored_keys
+from tests.support.stores import put, stored_keys
 from tests.support.waiting import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ingest.domain.manifest import ObjectRef
-    from ingest.ports.store import StoreWriter
-
 
 @pytest.fixture
 def store(tmp_path: Path) -> FolderStore:
     return FolderStore(tmp_path / "store")
-
-
-def put(store: StoreWriter, key: str, content: bytes, *, only_if_absent: bool = False) -> ObjectRef:
-    return store.put(
-        key,
-        io.BytesIO(content),
-        size=len(content),
-        sha256=hashlib.sha256(content).hexdigest(),
-        content_type="text/plain",
-        only_if_absent=only_if_absent,
-    )
 
 
 def files(folder: Path) -> list[Path]:

@@ -26,25 +26,14 @@ from ingest.errors import (
 from tests.support.odd_s3 import OddServer, running_odd_server
 from tests.support.s3 import Account, S3Server
 from tests.support.servers import free_port
-from tests.support.stores import put, read, stored_keys
+from tests.support.stores import every_call, put, read, stored_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 
 MIB = 2**20
-
-
-def every_call(store: S3Store) -> list[Callable[[], object]]:
-    return [
-        lambda: put(store, "box/a", b"bytes"),
-        lambda: put(store, "box/a", b"bytes", only_if_absent=True),
-        lambda: store.stat("box/a"),
-        lambda: read(store, "box/a"),
-        lambda: stored_keys(store, ""),
-        lambda: store.delete("box/a"),
-    ]
 
 
 @pytest.fixture

@@ -7,6 +7,8 @@ import io
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ingest.domain.manifest import ObjectRef
     from ingest.ports.store import Store, StoreWriter
 
@@ -31,3 +33,15 @@ def read(store: Store, key: str) -> bytes:
 def stored_keys(store: Store, prefix: str) -> list[str]:
     """Return the keys of all objects with this prefix, in the store's own order."""
     return [found.key for found in store.stored(prefix)]
+
+
+def every_call(store: Store) -> list[Callable[[], object]]:
+    """Return a call of each method that asks the server of a store, but for those of one kind of store only."""
+    return [
+        lambda: put(store, "box/a", b"bytes"),
+        lambda: put(store, "box/a", b"bytes", only_if_absent=True),
+        lambda: store.stat("box/a"),
+        lambda: read(store, "box/a"),
+        lambda: stored_keys(store, ""),
+        lambda: store.delete("box/a"),
+    ]
