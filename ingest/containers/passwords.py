@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-MOST = 50  # passwords of one message
+MOST = 50  # passwords of one message, in all of their forms
 LONGEST = 1024  # bytes of one; all of them fit into a pipe
 _TRIES = 1000  # of one message; each costs up to two milliseconds, as key derivation is slow on purpose
+_CODE_PAGES = ("cp1252", "cp850", "cp1250", "cp852", "cp1251", "cp866")
 _WORK = 512 * 2**20  # bytes that are decrypted for one message, see `spend`
+
+
+def _in_code_pages(text: str) -> Iterator[bytes]:
+    """Yield the other forms of a password: archivers on Windows and older PDFs have it in a code page."""
+    for code_page in () if text.isascii() else _CODE_PAGES:
+        with suppress(UnicodeEncodeError):
+            yield text.encode(code_page)
 
 
 class Passwords:
@@ -27,7 +36,9 @@ class Passwords:
 
     @cached_property
     def _found(self) -> list[bytes]:
-        usable = [text.encode("utf-8", "surrogateescape") for text in self._read()]
+        texts = list(self._read())
+        usable = [text.encode("utf-8", "surrogateescape") for text in texts]
+        usable += [form for text in texts for form in _in_code_pages(text)]
         return [each for each in dict.fromkeys(usable) if 0 < len(each) <= LONGEST and b"\0" not in each][:MOST]
 
     def __bool__(self) -> bool:

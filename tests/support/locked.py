@@ -59,6 +59,7 @@ class Entry(NamedTuple):
     password: str = PASSWORD
     aes: int = 2
     method: int = zipfile.ZIP_DEFLATED
+    charset: str = "utf-8"
 
 
 def locked(*entries: Entry, plain: bytes | None = None) -> bytes:
@@ -78,9 +79,9 @@ def _append(made: zipfile.ZipFile, data: io.BytesIO, entry: Entry) -> None:
     checksum = zlib.crc32(entry.content)
     if entry.aes:
         info.extra = struct.pack("<HHH2sBH", 0x9901, 7, entry.aes, b"AE", 3, entry.method)
-        sealed, method = _aes(packed, entry.password.encode()), 99
+        sealed, method = _aes(packed, entry.password.encode(entry.charset)), 99
     else:
-        sealed, method = _classic(packed, checksum, entry.password.encode()), entry.method
+        sealed, method = _classic(packed, checksum, entry.password.encode(entry.charset)), entry.method
     # The writer of the standard library encrypts nothing: it writes the sealed bytes, and the header says the rest.
     info.header_offset = data.tell()
     info.compress_size, info.file_size = len(sealed), len(entry.content)

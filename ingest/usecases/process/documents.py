@@ -61,8 +61,8 @@ def group_documents(attachments: Sequence[Attachment]) -> list[Document]:
         if parent is not None and (code := _carried(parent, attachment)) is not None:
             groups.join(parent, attachment, code)
     _join_reports(groups)
+    _join_by_name(groups)  # before signatures: a PDF that is part of something already has its invoice
     _join_signatures(groups)
-    _join_by_name(groups)
     return [_document(members, groups) for members in groups.all()]
 
 

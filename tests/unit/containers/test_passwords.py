@@ -72,6 +72,21 @@ def test_every_file_may_have_its_own_password(aes: int) -> None:
 
 
 @CLASSIC_AND_AES
+@pytest.mark.parametrize(
+    ("password", "charset"), [("Müller", "utf-8"), ("Müller", "cp1252"), ("Müller", "cp850"), ("ключ", "cp866")]
+)
+def test_password_may_be_in_a_code_page(password: str, charset: str, aes: int) -> None:
+    archive = locked(Entry(b"1", password=password, aes=aes, charset=charset))
+    assert opened(archive, "wrong", password) == ([("a.txt", b"1")], set())
+
+
+@pytest.mark.parametrize("algorithm", ["RC4-128", "AES-256"])
+def test_password_of_a_pdf_may_have_umlauts(algorithm: str) -> None:
+    found = processed("a.pdf", "application/pdf", pdf(XML, password="Müller", algorithm=algorithm), "wrong", "Müller")
+    assert found.manifest.attachments[0].unlocked
+
+
+@CLASSIC_AND_AES
 def test_what_stays_shut_says_why(aes: int) -> None:
     archive = locked(Entry(b"secret", aes=aes))
     assert opened(archive) == ([], {Defect.ARCHIVE_PASSWORD})

@@ -50,6 +50,11 @@ def test_each_attachment_is_in_exactly_one_document(habit: Habit) -> None:
     assert all(document.reasons for document in manifest.documents)
 
 
+def test_signed_pdf_belongs_to_its_invoice_too() -> None:
+    parts = a("R-17.pdf", b"%PDF-1.4\n"), a("R-17.pdf.p7s", b"0"), xml("R-17.xml")
+    assert documents(process(mail(*parts)).manifest) == [("invoice", "R-17.pdf", "R-17.pdf.p7s", "R-17.xml")]
+
+
 def test_pgp_message_is_encrypted_whatever_it_is_declared_as() -> None:
     found = process(mail(a("encrypted.asc", b"-----BEGIN PGP MESSAGE-----\n\nhQ==\n-----END PGP MESSAGE-----\n")))
     assert [each.role for each in found.manifest.attachments] == ["encrypted"]
