@@ -298,10 +298,12 @@ class _ReadyConnections:
 
     def _take(self) -> Connection:
         while self._idle:
-            with suppress(IndexError):
+            try:
                 pid, connection = self._idle.pop()
-                if pid == os.getpid():  # else it belongs to the process that forked this one
-                    return connection
+            except IndexError:
+                break  # another thread took the last one
+            if pid == os.getpid():  # else it belongs to the process that forked this one
+                return connection
         taken: Connection = self._pool.get_connection()
         return taken
 

@@ -45,9 +45,13 @@ class MeteredStore(Store):
     @contextmanager
     def batch(self) -> Iterator[StoreWriter]:
         """What goes wrong at its end counts as a put that failed."""
-        metered = copy(self)
         with ExitStack() as stack:
-            metered._writer = stack.enter_context(self._writer.batch())  # noqa: SLF001 - its own copy
+            writer = stack.enter_context(self._writer.batch())
+            if writer is self._writer:  # as where each object is durable at once
+                yield self
+                return
+            metered = copy(self)
+            metered._writer = writer  # noqa: SLF001 - its own copy
             yield metered
             try:
                 stack.close()

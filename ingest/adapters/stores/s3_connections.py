@@ -13,7 +13,6 @@ import socket
 import ssl
 import weakref
 from collections import deque
-from contextlib import suppress
 from dataclasses import dataclass, field
 from http.client import HTTPException, RemoteDisconnected
 from typing import TYPE_CHECKING
@@ -130,11 +129,13 @@ class Route:
     def connected(self) -> tuple[_Connection, bool]:
         """Return a connection, and whether it was used before."""
         while self.idle:
-            with suppress(IndexError):  # another thread took the last one
+            try:
                 connection = self.idle.pop()
-                if not connection.has_ended():
-                    return connection, True
-                connection.close()
+            except IndexError:
+                break  # another thread took the last one
+            if not connection.has_ended():
+                return connection, True
+            connection.close()
         return self._connect(), False
 
     def _connect(self) -> _Connection:

@@ -175,7 +175,8 @@ class ProcessStage:
 
     def _here(self, message: OpenMessage) -> OpenMessage:
         """Return the message as one that was handled in this process's store."""
-        return message.model_copy(update={"store_id": self.store_id().hex()})
+        store_id = self.store_id().hex()
+        return message if message.store_id == store_id else message.model_copy(update={"store_id": store_id})
 
     def _report(self, message: OpenMessage, manifest: Manifest, span: Span) -> None:
         self.metrics.count("messages_total", "processed" if message.update is None else "updated")
