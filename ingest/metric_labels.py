@@ -26,6 +26,8 @@ STORE_RESULTS = ("ok", "exists", "missing", "corrupt", "refused", "unavailable")
 SINK_RESULTS = ("delivered", "rejected", "unavailable", "gone")
 QUEUES = ("poll", "process", "relay")
 WAKEUP_RESULTS = ("ok", "error")
+LOGIN_METHODS = ("token", "oidc")
+LOGIN_RESULTS = ("ok", "failed", "limited", "unavailable")
 STAGES = ("process", "publish")
 
 # Types with a label of their own; all others count as "other", so that a sender cannot create series.

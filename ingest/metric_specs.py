@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Literal
 
 from ingest.metric_labels import (
     ATTACHMENT_TYPES,
+    LOGIN_METHODS,
+    LOGIN_RESULTS,
     MESSAGE_RESULTS,
     QUEUES,
     SCAN_RESULTS,
@@ -30,6 +32,7 @@ MAILBOX_SERIES = 10_000
 
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _SLOW = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900)
+_PAGES = (0.005, 0.025, 0.1, 0.5, 2.5, 10, 30)
 _LATENCY = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900, 3600, 14400)
 _SIZES = (1024, 4096, 16384, 65536, 262144, 2**20, 2**22, 2**24, 2**26, 2**28)
 
@@ -296,4 +299,22 @@ PROCESS_SPECS: tuple[Spec, ...] = (
     ),
 )
 
-SPECS: tuple[Spec, ...] = WORKER_SPECS + EXPORTER_SPECS + PROCESS_SPECS
+CONSOLE_SPECS: tuple[Spec, ...] = (
+    Spec(
+        "console_request_duration_seconds",
+        "histogram",
+        "Seconds until the answer to a request begins, by path with its parameters unfilled and class of status",
+        ("route", "status"),
+        _PAGES,
+    ),
+    Spec(
+        "console_logins_total",
+        "counter",
+        "Logins with a token or through the identity provider; limited: too many failed or are under way",
+        ("method", "result"),
+        known=_pairs(LOGIN_METHODS, LOGIN_RESULTS),
+    ),
+    Spec("console_live_streams", "gauge", "Open pages that show new mail as it arrives"),
+)
+
+SPECS: tuple[Spec, ...] = WORKER_SPECS + EXPORTER_SPECS + CONSOLE_SPECS + PROCESS_SPECS

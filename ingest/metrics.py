@@ -1,32 +1,34 @@
-"""The counters and histograms of a worker, as `ingest.metric_specs` declares them."""
+"""The metrics of a worker or of the console, as `ingest.metric_specs` declares them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from ingest.metric_labels import ATTACHMENT_TYPES, POLL_RESULTS, SINK_RESULTS
 from ingest.metric_specs import MAILBOX_SERIES, WORKER_SPECS, Spec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 DEFECT_SERIES = 64
 
 
 @dataclass
 class Metrics:
-    """The counters and histograms of one worker process, created from the declarations above."""
+    """The metrics of one process, created from their declarations."""
 
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     mailbox_label: bool = True
+    specs: tuple[Spec, ...] = WORKER_SPECS
 
     def __post_init__(self) -> None:
-        made = {spec.name: self._make(spec) for spec in WORKER_SPECS}
+        made = {spec.name: self._make(spec) for spec in self.specs}
         self._counters = {name: metric for name, metric in made.items() if isinstance(metric, Counter)}
         self._histograms = {name: metric for name, metric in made.items() if isinstance(metric, Histogram)}
+        self._gauges = {name: metric for name, metric in made.items() if isinstance(metric, Gauge)}
         # What `labels` returned: asking it again takes longer than counting.
         self._series: dict[tuple[str, tuple[str, ...]], Counter] = {}
         self._observed: dict[tuple[str, tuple[str, ...]], Histogram] = {}
@@ -54,6 +56,10 @@ class Metrics:
             histogram = self._histograms[name]
             series = self._observed[name, labels] = histogram.labels(*labels) if labels else histogram
         series.observe(value)
+
+    def watch(self, name: str, value: Callable[[], float]) -> None:
+        """Ask for the value of a gauge whenever it is scraped."""
+        self._gauges[name].set_function(value)
 
     def poll_ended(self, mailbox: str, result: str) -> None:
         """Count a finished poll of a mailbox; the number of series is capped, and the label can be disabled."""
@@ -114,10 +120,12 @@ class Metrics:
         self._mailboxes.add(mailbox)
         return mailbox
 
-    def _make(self, spec: Spec) -> Counter | Histogram:
-        metric: Counter | Histogram
+    def _make(self, spec: Spec) -> Counter | Gauge | Histogram:
+        metric: Counter | Gauge | Histogram
         if spec.kind == "counter":
             metric = Counter(spec.full_name, spec.help, spec.labels, registry=self.registry)
+        elif spec.kind == "gauge":
+            metric = Gauge(spec.full_name, spec.help, spec.labels, registry=self.registry)
         else:
             metric = Histogram(spec.full_name, spec.help, spec.labels, buckets=spec.buckets, registry=self.registry)
         for labels in spec.known:

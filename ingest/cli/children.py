@@ -30,6 +30,7 @@ WORKERS = ("poller", "processor", "relay")
 # Stop new wake-ups first, and the gauges last, so that they show the end.
 _ORDER = {"scheduler": 0, "console": 0, "exporter": 2}
 _HIGHEST_PORT = 65535
+_PORTS = len(PROCESSES) + 1
 # A larger log file is rotated: it replaces the one rotated before.
 LOG_CHARACTERS = 10 * 2**20
 
@@ -48,9 +49,17 @@ def children(source: ConfigSource, ledger: str, port: int) -> list[Child]:
     ]
 
 
-def console_child(source: ConfigSource, ledger: str, port: int) -> Child:
-    """Return the process of the console, which serves no metrics; the port is its own."""
-    return _child(source, ledger, "console", ("console",), {"MAILHAUL_CONSOLE__PORT": str(port)})
+def console_child(source: ConfigSource, ledger: str, port: int, first: int) -> Child:
+    """Return the process of the console.
+
+    Args:
+        source: the configuration, which it reads too.
+        ledger: URL of the ledger.
+        port: of its pages, from `console_port`.
+        first: of the ports of metrics, from `free_ports`; the console has the last of them.
+    """
+    ports = {"MAILHAUL_CONSOLE__PORT": str(port), "MAILHAUL_METRICS__PORT": str(first + len(PROCESSES))}
+    return _child(source, ledger, "console", ("console",), ports)
 
 
 def _child(source: ConfigSource, ledger: str, name: str, command: Sequence[str], own: Mapping[str, str]) -> Child:
@@ -94,7 +103,7 @@ def metrics_ports(first: int) -> dict[str, int]:
 
 
 def free_ports(config: Config, *, may_move: bool) -> int:
-    """Return the first of consecutive free ports, one for each process.
+    """Return the first of consecutive free ports, one for each process and the last one for the console.
 
     Args:
         config: names the wanted port and address.
@@ -104,13 +113,13 @@ def free_ports(config: Config, *, may_move: bool) -> int:
         StartError: no such ports are free.
     """
     wanted, address = config.metrics.port, config.metrics.address
-    last = min(wanted + (1000 if may_move else 1), _HIGHEST_PORT - len(PROCESSES) + 2)
-    for first in range(wanted, last, len(PROCESSES)):
-        if all(_is_free(address, first + offset) for offset in range(len(PROCESSES))):
+    last = min(wanted + (1000 if may_move else 1), _HIGHEST_PORT - _PORTS + 2)
+    for first in range(wanted, last, _PORTS):
+        if all(_is_free(address, first + offset) for offset in range(_PORTS)):
             return first
     raise StartError(
-        f"metrics need the ports {wanted} to {wanted + len(PROCESSES) - 1} on {address}, and one of them is in use; "
-        "set metrics.port, or the variable MAILHAUL_METRICS__PORT, to the first of five free ones"
+        f"metrics need the ports {wanted} to {wanted + _PORTS - 1} on {address}, and one of them is in use; "
+        "set metrics.port, or the variable MAILHAUL_METRICS__PORT, to the first of six free ones"
     )
 
 

@@ -26,12 +26,19 @@ def console(config: ConfigOption = None) -> None:
     from ingest import logs
     from ingest.config import ConfigSource
     from ingest.console.run import run_console
+    from ingest.metric_specs import CONSOLE_SPECS
+    from ingest.metrics import Metrics
+    from workers.pages import serving
+    from workers.usage import UsageCollector
 
     source = ConfigSource(config, os.environ)
     log = source.current().log
     logs.configure(log.format, log.level, sys.stderr)
     source.warn()
-    run_console(source)
+    metrics = Metrics(specs=CONSOLE_SPECS)
+    metrics.registry.register(UsageCollector("console"))
+    with serving(source.current(), metrics.registry):
+        run_console(source, metrics)
 
 
 def token(

@@ -208,7 +208,7 @@ class _Service:
         console = console_port(config, may_move=demo is not None)
         processes = children(source, ledger.url, port)
         if console is not None:
-            processes.append(console_child(source, ledger.url, console))
+            processes.append(console_child(source, ledger.url, console, port))
         self._supervisor = Supervisor(processes, view.listen)
         self._book, events = connect(ledger.url, config.deployment)
         ports = metrics_ports(port)

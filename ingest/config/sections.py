@@ -331,7 +331,7 @@ class MetricsSection(Section):
     address: Host = METRICS_ADDRESS
     """Address to listen on. This machine only by default, as metrics have no password; containers need `0.0.0.0`."""
     port: Port = METRICS_PORT
-    """Port to listen on. `mailhaul up` uses this one and the next four. The default is that of OpenTelemetry's
+    """Port to listen on. `mailhaul up` uses this one and the next five. The default is that of OpenTelemetry's
     Prometheus exporters."""
     mailbox_label: bool = True
     """Label metrics with the mailbox's id. `false` where thousands of mailboxes would make too many series."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from http import HTTPStatus
 from itertools import chain
@@ -36,6 +37,8 @@ from ingest.errors import (
     SignOnRefusedError,
     StoreError,
 )
+from ingest.metric_specs import CONSOLE_SPECS
+from ingest.metrics import Metrics
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -105,7 +108,8 @@ class _Limited:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
         if "headers" in scope:
-            scope = {**scope, "headers": list(map(_with_own_cookies, scope["headers"]))}
+            # In place: the router leaves the route in it, which `_guarded` counts.
+            scope["headers"] = list(map(_with_own_cookies, scope["headers"]))
         size = 0
 
         async def limited() -> Message:
@@ -151,7 +155,11 @@ def _operations(described: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def make_app(
-    runtime: Runtime, catalog: Catalog, section: ConsoleSection, provider: Provider | None = None
+    runtime: Runtime,
+    catalog: Catalog,
+    section: ConsoleSection,
+    provider: Provider | None = None,
+    metrics: Metrics | None = None,
 ) -> FastAPI:
     """Return the application.
 
@@ -160,12 +168,15 @@ def make_app(
         catalog: to search in.
         section: the configuration.
         provider: logs people in, if one is configured.
+        metrics: of `CONSOLE_SPECS`; without them nobody sees what is counted.
     """
     app = routed_app()
     app.state.desk = Desk(runtime, catalog)
     app.state.access = access = Access(section, runtime.mailboxes, runtime.ledger)
     app.state.live = Live(partial(catalog.state, "position"), access.ended)
     app.state.provider = provider
+    app.state.metrics = metrics or Metrics(specs=CONSOLE_SPECS)
+    app.state.metrics.watch("console_live_streams", app.state.live.count)
     return app
 
 
@@ -208,7 +219,7 @@ def _ready(request: Request) -> Response:
 async def _guarded(request: Request, proceed: Callable[[Request], Awaitable[Response]]) -> Response:
     """Refuse requests for another host, and actions that a page elsewhere sends; add headers to every answer."""
     access: Access = request.app.state.access
-    host = request.headers.get("host", "")
+    host, began = request.headers.get("host", ""), time.monotonic()
     if request.url.path not in _UNCHECKED and not access.knows_host(host):
         answer = _problem(421, "host", "this is not a name of the console; add it to console.hosts")
     elif request.method not in _SAFE_METHODS and not _is_own(request, host):
@@ -219,7 +230,15 @@ async def _guarded(request: Request, proceed: Callable[[Request], Awaitable[Resp
         answer = await _answered(request, proceed)
     for name, value in _HEADERS.items():
         answer.headers.setdefault(name, value)
+    _measure(request, answer.status_code, time.monotonic() - began)
     return answer
+
+
+def _measure(request: Request, status: int, seconds: float) -> None:
+    # The path as it was declared: what somebody asks for makes no series.
+    route = getattr(request.scope.get("route"), "path", "other")
+    metrics: Metrics = request.app.state.metrics
+    metrics.observe("console_request_duration_seconds", seconds, route, f"{status // 100}xx")
 
 
 async def _answered(request: Request, proceed: Callable[[Request], Awaitable[Response]]) -> Response:

@@ -65,6 +65,10 @@ class Live:
         # It counts from when it is read: a browser that has gone before that would never end it.
         return self._changes(listener, is_gone)
 
+    def count(self) -> int:
+        """Return how many streams are open."""
+        return self._open.total()
+
     def _is_full(self, listener: Listener) -> bool:
         return self._open[listener] >= MOST_OF_SESSION or self._open.total() >= MOST
 

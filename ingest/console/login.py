@@ -8,6 +8,7 @@ import hmac
 import re
 import secrets
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -20,10 +21,13 @@ from ingest.console import pages
 from ingest.console.access import SESSION_SECONDS, Access, ForbiddenError, NotLoggedInError
 from ingest.console.asking import Who, access_of
 from ingest.console.errors import NotFoundError
+from ingest.console.limits import TooManyLoginsError
 from ingest.domain.claims import claim_of
 from ingest.errors import ProviderUnavailableError, SignOnRefusedError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ingest.adapters.oidc import Provider
     from ingest.config.console import OidcSection
 
@@ -64,7 +68,8 @@ async def log_in(request: Request) -> Response:
     access = access_of(request)
     try:
         secret = form.get("secret", "").strip()
-        session = await run_in_threadpool(access.log_in, secret, access.client(request))
+        with _counted(request, "token"):
+            session = await run_in_threadpool(access.log_in, secret, access.client(request))
     except NotLoggedInError as error:
         return pages.login(request, 401, str(error))
     await run_in_threadpool(access.log_out, request.cookies.get(access.cookie(request), ""))
@@ -104,7 +109,8 @@ def finish(
     access = access_of(request)
     try:
         started = _started(request, state)
-        session = _redeemed(request, started, "" if error else code, iss)
+        with _counted(request, "oidc"):
+            session = _redeemed(request, started, "" if error else code, iss)
     except (SignOnRefusedError, ForbiddenError) as refused:
         log.warning("console.login_failed", error=refused.code)
         status = 403 if isinstance(refused, ForbiddenError) else 400
@@ -116,6 +122,23 @@ def finish(
         _set_cookie(answer, request, _SESSION_COOKIE, session, SESSION_SECONDS)
     _delete_cookie(answer, request, _LOGIN_COOKIE)
     return answer
+
+
+@contextmanager
+def _counted(request: Request, method: str) -> Iterator[None]:
+    """Count a login by its result."""
+    result = "unavailable"
+    try:
+        yield
+        result = "ok"
+    except TooManyLoginsError:
+        result = "limited"
+        raise
+    except (NotLoggedInError, SignOnRefusedError, ForbiddenError):
+        result = "failed"
+        raise
+    finally:
+        request.app.state.metrics.count("console_logins_total", method, result)
 
 
 def _started(request: Request, state: str) -> Started:

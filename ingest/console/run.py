@@ -45,11 +45,12 @@ _RECORD_EVERY = 10.0
 _STOP_SECONDS = 1
 
 
-def run_console(source: ConfigSource) -> None:
+def run_console(source: ConfigSource, metrics: Metrics) -> None:
     """Serve until SIGTERM.
 
     Args:
         source: the configuration.
+        metrics: of `CONSOLE_SPECS`, which the caller serves.
 
     Raises:
         ConfigError: the configuration cannot be used.
@@ -82,7 +83,7 @@ def run_console(source: ConfigSource) -> None:
         stack.callback(_join, threads, stopped)
         for thread in threads:
             thread.start()
-        app = make_app(runtime, catalog, section, identity_provider(config, secrets))
+        app = make_app(runtime, catalog, section, identity_provider(config, secrets), metrics)
         stack.callback(app.state.desk.jobs.runner.close)
         _serve(app, listening)
 

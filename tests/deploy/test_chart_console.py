@@ -89,7 +89,8 @@ def test_there_is_one_console_at_a_time() -> None:
 def test_probes_service_ingress_and_policy_use_the_port_that_is_configured() -> None:
     rendered = render(values(**COMBINATIONS["console for others"]))
     container = rendered.container("console")
-    assert container["ports"] == [{"name": "http", "containerPort": 8000, "protocol": "TCP"}]
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    assert ports == {"http": 8000, "metrics": 9464}
     pages = {"startupProbe": "/livez", "livenessProbe": "/livez", "readinessProbe": "/readyz"}
     for probe, page in pages.items():
         assert container[probe]["httpGet"] == {"path": page, "port": "http"}
@@ -99,7 +100,8 @@ def test_probes_service_ingress_and_policy_use_the_port_that_is_configured() -> 
     assert service["spec"]["selector"].items() <= labels.items()
     policy = rendered.one("NetworkPolicy", "-console")["spec"]
     assert policy["ingress"] == [
-        {"ports": [{"protocol": "TCP", "port": 8000}], "from": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}
+        {"ports": [{"protocol": "TCP", "port": 9464}]},
+        {"ports": [{"protocol": "TCP", "port": 8000}], "from": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]},
     ]
     assert {port["port"] for rule in policy["egress"] for port in rule["ports"]} == {53, 6379, 443, 5432}
 

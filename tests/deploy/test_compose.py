@@ -18,7 +18,7 @@ from ingest.config import ConfigSource
 from ingest.demo.scene import DEMO_MAILBOXES
 from tests.support.chart import render, values
 from tests.support.chart_values import CONSOLE
-from tests.support.compose import CONFIG, FILE, PROCESSES, grace, load, mounted, services
+from tests.support.compose import CONFIG, FILE, OURS, PROCESSES, grace, load, mounted, services
 from tests.support.dashboards import FOLDER, load_boards
 from tests.support.rules import ROOT, RULES
 from tests.support.servers import find_program, missing
@@ -168,7 +168,7 @@ def test_prometheus_scrapes_every_process_and_reads_the_rules(tmp_path: Path) ->
     path = mounted(service, "/etc/prometheus/prometheus.yml")
     (job,) = yaml.safe_load(path.read_text())["scrape_configs"]
     (asked,) = job["dns_sd_configs"]
-    assert set(asked["names"]) == set(PROCESSES)
+    assert set(asked["names"]) == set(OURS)
     config = ConfigSource(mounted(SERVICES["poller"], CONFIG), SERVICES["poller"]["environment"]).current()
     assert asked["port"] == config.metrics.port
     assert mounted(service, "/etc/prometheus/rules.yaml") == RULES

@@ -80,6 +80,7 @@ def test_every_panel_shows_data_and_names_the_failing_mailboxes_and_sinks(tmp_pa
         def all_filled() -> bool:
             scene.deliver(WORKING, next(numbers))
             scene.deliver(SLOW, next(numbers))
+            scene.look()
             unfilled[:] = [panel for panel in unfilled if empty(panel, prometheus)]
             return not unfilled
 

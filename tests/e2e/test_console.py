@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import socket
 from typing import TYPE_CHECKING
+from urllib.request import urlopen
 
 import pytest
+import yaml
 
+from ingest.cli.children import PROCESSES
 from ingest.demo.mails import Kind, sample
 from ingest.demo.server import DemoServer
 from tests.support.bench import message_key
 from tests.support.chromium import chromium
 from tests.support.servers import free_port
 from tests.support.service import Service, write_config
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,7 +79,21 @@ def test_hostile_mail_runs_nothing_and_asks_no_other_host_and_new_mail_shows_up(
         eight_tabs_share_one_connection(page, address, drop)
         finds_the_invoice(page, address)
         counts_and_replays(page, address)
+        serves_metrics(drop.parents[1] / "mailhaul.yaml")
         assert set(hosts) == {address.removeprefix("http://")}
+
+
+def serves_metrics(config: Path) -> None:
+    """On the last of the ports that the service has for them."""
+    port = yaml.safe_load(config.read_text())["metrics"]["port"] + len(PROCESSES)
+    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE) as answer:
+        found = answer.read().decode()
+    for series in (
+        'console_request_duration_seconds_count{route="/",status="2xx"}',
+        'cpu_seconds_total{role="console"}',
+    ):
+        assert series in found
+    assert "mailhaul_console_live_streams" in found
 
 
 def shows_mail_that_arrives(page: Page, address: str, drop: Path) -> None:

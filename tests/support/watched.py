@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import ssl
 from base64 import b64encode
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
+from urllib.request import urlopen
 
 import trustme
 
@@ -23,6 +24,7 @@ from tests.support.proxy import DelayProxy
 from tests.support.rules import RULES
 from tests.support.servers import free_port
 from tests.support.service import Service, write_config
+from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,6 +73,11 @@ class Watched:
         """Make the sink `erp` unavailable or available."""
         self._erp.answer = lambda _: Answer(503 if away else 204)
 
+    def look(self) -> None:
+        """Open a page of the console, if it listens by now."""
+        with suppress(OSError), urlopen(f"http://127.0.0.1:{self.console}/mailboxes", timeout=PATIENCE) as page:
+            page.read()
+
     def _build(self, stack: ExitStack) -> None:
         authority = trustme.CA()
         ca = self.folder / "ca.pem"
@@ -86,7 +93,7 @@ class Watched:
         self._erp, dms = stack.enter_context(Receiver()), stack.enter_context(Receiver())
         dms.answer = refuse_all_but_the_first()
         self.away(away=True)
-        port = free_port()
+        port, self.console = free_port(), free_port()
         config = write_config(
             self.folder,
             [
@@ -103,10 +110,11 @@ class Watched:
             ],
             defaults={"interval": "2s"},
             metrics={"port": port},
+            console={"port": self.console},
         )
         secrets = {"RIGHT": "right", "WRONG": "wrong", "HOOK": f"whsec_{b64encode(bytes(32)).decode()}"}
         self.service = stack.enter_context(Service(config, secrets))
-        targets = [f"127.0.0.1:{port + offset}" for offset in range(len(PROCESSES))]
+        targets = [f"127.0.0.1:{port + offset}" for offset in range(len(PROCESSES) + 1)]
         self.prometheus = stack.enter_context(Prometheus(self.folder / "prometheus", targets, self.rules))
 
 

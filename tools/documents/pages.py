@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ingest.metric_specs import EXPORTER_SPECS, PROCESS_SPECS, WORKER_SPECS, Spec
+from ingest.metric_specs import CONSOLE_SPECS, EXPORTER_SPECS, PROCESS_SPECS, WORKER_SPECS, Spec
 from ingest.mime.defects import Defect
 from tools.documents.asyncapi import asyncapi_page
 from tools.documents.chart_pages import chart_pages
@@ -19,10 +19,10 @@ _METRICS = """\
 # Metrics
 
 Every process serves Prometheus metrics on `metrics.address` and `metrics.port` (with `mailhaul up`: the exporter on
-that port, poller, processor, relay and scheduler on the next four). Counters and histograms come from the workers,
-gauges about the whole system from the exporter alone. `mailbox` is the configured id; `metrics.mailbox_label: false`
-disables that label. Rules and dashboards: [Observability](observability.md). Generated from `ingest/metric_specs.py`
-by `make docs`.
+that port, poller, processor, relay, scheduler and console on the next five). Counters and histograms come from the
+workers, gauges about the whole system from the exporter alone. `mailbox` is the configured id;
+`metrics.mailbox_label: false` disables that label. Rules and dashboards: [Observability](observability.md). Generated
+from `ingest/metric_specs.py` by `make docs`.
 
 ## From poller, processor and relay
 
@@ -32,10 +32,14 @@ by `make docs`.
 
 {exporter}
 
+## From the console
+
+{console}
+
 ## From each process, about itself
 
-`role` is `poll`, `process`, `relay`, `scheduler` or `exporter`. Read from `/proc`; without it only the start time is
-reported.
+`role` is `poll`, `process`, `relay`, `scheduler`, `exporter` or `console`. Read from `/proc`; without it only the
+start time is reported.
 
 {process}
 """
@@ -57,7 +61,10 @@ def pages() -> dict[Path, str]:
     """Return every generated page and its content."""
     return {
         DOCS / "metrics.md": _METRICS.format(
-            workers=_table(WORKER_SPECS), exporter=_table(EXPORTER_SPECS), process=_table(PROCESS_SPECS)
+            workers=_table(WORKER_SPECS),
+            exporter=_table(EXPORTER_SPECS),
+            console=_table(CONSOLE_SPECS),
+            process=_table(PROCESS_SPECS),
         ),
         DOCS / "defects.md": _DEFECTS.format(
             rows="\n".join(f"| `{code.value}` | {code.meaning} |" for code in Defect)

@@ -156,7 +156,7 @@ the resources, the size of /tmp.
 {{- $_ := set $pod "securityContext" (merge $pod.securityContext (dict "fsGroup" (int $values.persistence.fsGroup))) -}}
 {{- end -}}
 {{- $scope := list $root $process -}}
-{{- /* The console has no metrics: it answers probes on its own port. */ -}}
+{{- /* The console answers probes on its own port. */ -}}
 {{- $port := eq $process "console" | ternary "http" "metrics" -}}
 metadata:
   labels:
@@ -203,9 +203,8 @@ spec:
       ports:
         {{- if eq $process "console" }}
         - {name: http, containerPort: {{ include "mailhaul.consolePort" $root }}, protocol: TCP}
-        {{- else }}
-        - {name: metrics, containerPort: {{ $root.Values.metrics.port }}, protocol: TCP}
         {{- end }}
+        - {name: metrics, containerPort: {{ $root.Values.metrics.port }}, protocol: TCP}
       startupProbe:
         {{- include "mailhaul.probe" (list $root.Values.probes.startup "/livez" $port) | nindent 8 }}
       livenessProbe:

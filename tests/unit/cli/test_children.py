@@ -46,14 +46,14 @@ def test_logs_are_for_people_unless_the_configuration_wants_json(tmp_path: Path)
             assert child.environment["MAILHAUL_LOG__FORMAT"] == wanted
 
 
-@pytest.mark.parametrize("taken", range(len(PROCESSES)))
+@pytest.mark.parametrize("taken", range(len(PROCESSES) + 1))
 def test_a_demonstration_goes_elsewhere_when_a_port_is_taken_a_service_says_so(tmp_path: Path, taken: int) -> None:
     wanted = free_port()
     config = source(tmp_path, wanted).current()
     with socket.create_server(("127.0.0.1", wanted + taken)):
         found = free_ports(config, may_move=True)
-        assert not range(found, found + 5).count(wanted + taken)
-        with pytest.raises(StartError, match=rf"the ports {wanted} to {wanted + 4} .* metrics\.port"):
+        assert not range(found, found + 6).count(wanted + taken)
+        with pytest.raises(StartError, match=rf"the ports {wanted} to {wanted + 5} .* metrics\.port"):
             free_ports(config, may_move=False)
 
 
