@@ -366,6 +366,31 @@ def test_root_whose_parent_is_missing_is_refused_not_empty(tmp_path: Path) -> No
             call()
 
 
+@pytest.mark.parametrize("root", ["store", "."])
+def test_store_whose_volume_is_not_mounted_any_more_is_refused_not_empty(tmp_path: Path, root: str) -> None:
+    """Mail that is stored beneath it is hidden once it is mounted again, and was deleted on its server."""
+    disk = tmp_path / "disk"
+    store = FolderStore(disk / root if root != "." else disk)
+    calls: list[Callable[[], object]] = [
+        lambda: put(store, "box/b", b"bytes"),
+        lambda: put(store, "other/a", b"bytes"),
+        lambda: store.stat("box/a"),
+        lambda: stored_keys(store, ""),
+        lambda: store.delete("box/a"),
+    ]
+    with mounted(disk, "size=256k"):
+        put(store, "box/a", b"bytes")
+    for call in calls:
+        with pytest.raises(StoreRefusedError, match="not mounted any more"):
+            call()
+    assert files(disk) == []
+    disk.rmdir()
+    with mounted(disk, "size=256k"):
+        put(FolderStore(disk / root if root != "." else disk), "box/a", b"bytes")
+        assert stored_keys(store, "") == ["box/a"], "the volume is another device now"
+        put(store, "box/b", b"bytes")
+
+
 def test_file_where_a_folder_should_be_is_refused(store: FolderStore, tmp_path: Path) -> None:
     put(store, "box/a", b"bytes")
     with pytest.raises(StoreRefusedError, match="a file is where a folder should be"):

@@ -14,6 +14,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import stat
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -77,6 +78,7 @@ class FolderStore(Store):
         self.bucket = root.as_uri()
         self._root = str(root)
         self._names = DurableNames(self._root)
+        self._device: int | None = None  # that the root was on
 
     @override
     def put(
@@ -213,16 +215,18 @@ class FolderStore(Store):
         temporary = f"{folder}/{TEMPORARY}{secrets.token_hex(12)}"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         try:
-            return os.open(temporary, flags, _FILE_MODE), temporary
+            descriptor = os.open(temporary, flags, _FILE_MODE)
         except FileNotFoundError:
             self._make(folder)
-            return os.open(temporary, flags, _FILE_MODE), temporary
+            descriptor = os.open(temporary, flags, _FILE_MODE)
+        if self._device is None:
+            self._require_root()
+        return descriptor, temporary
 
     def _make(self, folder: str) -> None:
         """Create a folder, and those above it, where they are missing."""
-        if folder == self._root:
-            self._require_root()
-        elif not os.path.isdir(parent(folder)):
+        self._require_root()
+        if folder != self._root and not os.path.isdir(parent(folder)):
             self._make(parent(folder))
         with suppress(FileExistsError):
             os.mkdir(folder, _FOLDER_MODE)
@@ -239,9 +243,18 @@ class FolderStore(Store):
             raise
 
     def _require_root(self) -> None:
-        """Distinguish an empty store from one that is not mounted."""
-        if not os.path.isdir(parent(self._root)):
+        """Distinguish an empty store from one that is not mounted, or not any more."""
+        root = _device(self._root)
+        device = _device(parent(self._root)) if root is None else root
+        if device is None:
             raise StoreRefusedError("the store's folder and its parent do not exist: make them, or mount the volume")
+        # A volume that was mounted again may be another device; then it holds something.
+        if self._device not in {None, device} and (root is None or not os.listdir(self._root)):
+            raise StoreRefusedError(
+                "the volume of the store's folder is not mounted any more: mount it, or restart if it is another one"
+            )
+        if root is not None:
+            self._device = root
 
     @contextmanager
     def _opened(self, key: str) -> Iterator[FileIO]:
@@ -254,6 +267,8 @@ class FolderStore(Store):
     def _open(self, key: str) -> FileIO | None:
         path = self._path(key)
         with _translated():
+            if self._device is None:
+                self._require_root()
             try:
                 return open(path, "rb", buffering=0)
             except _NO_PLACE:
@@ -271,8 +286,9 @@ class FolderStore(Store):
                     if entry.name.startswith(start) and not entry.name.startswith(TEMPORARY)
                 }
         except _NO_PLACE:
+            found = {}
+        if not found:
             self._require_root()
-            return
         for name in sorted(found):
             if name.endswith("/"):
                 yield from self._walk(f"{path}/{name[:-1]}", base + name, "")
@@ -301,6 +317,15 @@ class FolderBatch(StoreWriter):
         size, sha256 = about["size"], about["sha256"]
         self.folders.add(self._store.put_in_batch(key, body, size, sha256))
         return ObjectRef(bucket=self.bucket, key=key, size=size, sha256=sha256)
+
+
+def _device(folder: str) -> int | None:
+    """Return the device that a folder is on; None if there is no such folder."""
+    try:
+        status = os.stat(folder)
+    except _NO_PLACE:
+        return None
+    return status.st_dev if stat.S_ISDIR(status.st_mode) else None
 
 
 def _erase(folder: str, kept: Collection[str]) -> int:
