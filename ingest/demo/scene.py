@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shlex
 import time
 from contextlib import contextmanager, suppress
@@ -30,6 +31,7 @@ DRIPS = 500
 _FIRST_MAILS = 8
 _PAUSE = timedelta(hours=3)
 
+_HIGHEST_PORT = 65_535
 _PASSWORD = "only-for-the-demonstration"  # noqa: S105 - guards made-up mail on loopback
 
 _CONFIG = """\
@@ -162,10 +164,37 @@ def demonstration(folder: Path, *, console: bool = False) -> Iterator[Demonstrat
             f"the demonstration cannot write to {folder} ({error.strerror}); name another folder: --folder DIR"
         ) from error
     passwords = {mailbox.user: _PASSWORD for mailbox in DEMO_MAILBOXES}
-    with DemoServer(folder / "maildrops", passwords) as server:
-        config = folder / "mailhaul.yaml"
+    config = folder / "mailhaul.yaml"
+    with _server(folder / "maildrops", passwords, _former_port(config)) as server:
         config.write_text(_CONFIG.format(**_values(folder, server.port), console=_CONSOLE if console else ""))
         yield Demonstration(folder, config)
+
+
+def _former_port(config: Path) -> int:
+    """Return the port of the last start, on which a copy of its configuration relies; 0 if there was none.
+
+    At another port every mailbox would be another one, whose mail is fetched and compared once more.
+    """
+    with suppress(OSError, UnicodeDecodeError):
+        found = re.search(r"^    port: (\d{1,5})$", config.read_text(), re.MULTILINE)
+        if found and int(found[1]) <= _HIGHEST_PORT:
+            return int(found[1])
+    return 0
+
+
+@contextmanager
+def _server(folder: Path, passwords: dict[str, str], port: int) -> Iterator[DemoServer]:
+    """Serve at this port, or at any other if it is taken."""
+    server = DemoServer(folder, passwords, port=port)
+    try:
+        server.start()
+    except OSError:
+        server = DemoServer(folder, passwords)
+        server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
 
 
 def _values(folder: Path, port: int) -> dict[str, str]:

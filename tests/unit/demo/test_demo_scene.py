@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -88,3 +89,20 @@ def test_copy_of_the_configuration_means_the_same_in_any_folder(tmp_path: Path) 
         assert copied.ledger_folder == demo.folder / "ledger"
         (reference,) = {box.auth.password for box in copied.mailboxes if isinstance(box.auth, PasswordAuth)}
         assert Secrets(tmp_path, {}).read(reference)
+
+
+def test_server_keeps_its_port_over_restarts_unless_it_is_taken(tmp_path: Path) -> None:
+    def port(config: Path) -> int:
+        (found,) = {box.port for box in load(config, {}).mailboxes}
+        assert found is not None
+        return found
+
+    with demonstration(tmp_path) as demo:
+        first = port(demo.config)
+    with demonstration(tmp_path) as demo:
+        assert port(demo.config) == first
+    with socket.create_server(("127.0.0.1", first)), demonstration(tmp_path) as demo:
+        assert port(demo.config) != first
+    (tmp_path / "mailhaul.yaml").write_text("    port: 99999\n")
+    with demonstration(tmp_path) as demo:
+        assert port(demo.config) < 65_536
