@@ -74,7 +74,7 @@ def write(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the statements that are due: about each day since the last one that has been over for `audit.grace`.
+    """Write the statements that are due: one about each day since the last, once `audit.grace` has passed.
 
     The scheduler does the same where `audit.enabled` is set; this is for cron beside `mailhaul drain`. A statement is
     never written again. The first one of a mailbox covers all that is stored.

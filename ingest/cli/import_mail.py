@@ -69,9 +69,9 @@ def import_mail(
     """Import mail from files into a mailbox, as if it had been fetched from its server.
 
     Reads messages (.eml), mbox files of all four dialects, Maildir folders, and ZIP archives of .eml files; from
-    folders, with all subfolders, what is recognised. The same message always gets the same key, so what is stored
-    already is recognised, mail that is fetched later is too, and an import that ended early is run again. Events go
-    to all sinks, unless --no-events is given. The files are left as they are. Safe while the service runs. Ctrl-C
+    folders, with all subfolders, what is recognised. The same message always gets the same key: what is stored
+    already is recognised, and so is mail that is fetched later. Run an import again if it ended early. Events go to
+    all sinks, unless --no-events is given. The files are left as they are. Safe while the service runs. Ctrl-C
     stops it; what was read is stored.
     """
     missing = [path for path in paths if not path.exists()]

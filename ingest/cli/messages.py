@@ -97,7 +97,7 @@ def list_(
 def show(
     key: KeyArgument, mailbox: MailboxOption = None, config: ConfigOption = None, as_json: JsonOption = False
 ) -> None:
-    """Show one message: header, parts, invoices, and the documents with the reasons why they are; or its manifest."""
+    """Show one message: header, parts, invoices, and documents with the reasons for their kind; or its manifest."""
     from ingest.cli import message_views
 
     with _open(config) as (_, messages):
@@ -154,8 +154,8 @@ def trace(
 ) -> None:
     """Show what happened to one message, and when: from its sender to each sink.
 
-    It is read from the store, the ledger, the event stream and the delivery watermark. They do not know when a sink
-    confirmed an event; the timeline of the console does, because the catalog watches.
+    It is read from the store, the ledger, the event stream and the delivery watermark. None of them records when a
+    sink confirmed an event; the timeline of the console shows that.
     """
     from ingest.admin.timeline import Trace
     from ingest.cli import message_views

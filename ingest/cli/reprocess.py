@@ -45,11 +45,11 @@ def reprocess(
     yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Read stored messages again, and update those of which this version makes something else.
+    """Read stored messages again, and update those that this version reads differently.
 
     After an upgrade, or a change of `parse` or `rules` in the configuration. WHEN is a day, a time (UTC unless it has
     an offset) or an age such as 2h or 7d, and is compared with the time when a message's manifest was written. Where
-    the result is the same, nothing is written and nothing published. Where it is not, the manifest is replaced, and
+    the result is the same, nothing is written and nothing published. Where it differs, the manifest is replaced, and
     an event of type message.updated says what changed. Safe while the service runs. Ctrl-C stops it and prints where
     to continue.
     """

@@ -50,7 +50,7 @@ def retention(
     yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Erase messages, or their raw mail alone, whose time is over by `retention` of the configuration.
+    """Erase messages, or their raw mail alone, that `retention` in the configuration does not keep any longer.
 
     Prints a report first: what is due by which rule, what stays because of a legal hold or a lock of the store, and
     what cannot be decided. The time counts from when the store wrote the raw mail. Exits with 1 if the store has

@@ -46,10 +46,10 @@ def try_conditions(
 ) -> None:
     """Evaluate rules and the conditions of sinks on stored manifests, and print how many messages each catches.
 
-    Publishes and changes nothing: labels and quarantine are those that the rules of the configuration would give now.
-    WHEN is a day, a time (UTC unless it has an offset) or an age such as 2h or 30d, and is
-    compared with the time when a message's manifest was written. A rule applies also where its condition fails, and
-    a sink gets such messages.
+    Publishes and changes nothing: labels and quarantine are those that the rules of the configuration would give
+    now. WHEN is a day, a time (UTC unless it has an offset) or an age such as 2h or 30d, and is compared with the
+    time when a message's manifest was written. Where a condition cannot be evaluated, the rule applies, and the
+    sink gets the message.
     """
     from ingest.admin.replay import find_manifests
     from ingest.admin.rules import try_rules

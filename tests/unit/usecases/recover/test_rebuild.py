@@ -157,6 +157,14 @@ def test_raw_mail_that_is_not_the_message_is_not_opened(content: bytes) -> None:
         assert delivered(b) == ["1"]
 
 
+def lose_the_second_message(b: Bench) -> None:
+    """Have the ledger forget that it was registered, and its event."""
+    del b.ledger._seen["a"][b.digest("a", b"u2", len(mail("2")))]
+    b.events._entries.pop()
+    group = b.events._groups["main"]
+    group.read, group.pending = group.read - 1, set()
+
+
 @pytest.mark.parametrize(("seconds", "sent"), [(60, ["1", "2"]), (700, ["1"])])
 def test_what_a_former_primary_took_after_the_rebuild_is_republished(seconds: float, sent: list[str]) -> None:
     """After a failover a mailbox is rebuilt, while workers that have not noticed it go on with the former primary.
@@ -174,10 +182,7 @@ def test_what_a_former_primary_took_after_the_rebuild_is_republished(seconds: fl
         b.clock.time += seconds
         b.sinks["main"].unavailable = True
         b.everything()
-        del b.ledger._seen["a"][b.digest("a", b"u2", len(mail("2")))]
-        b.events._entries.pop()
-        group = b.events._groups["main"]
-        group.read, group.pending = group.read - 1, set()
+        lose_the_second_message(b)
         b.sinks["main"].unavailable = False
         b.clock.time += 60
         b.everything()
@@ -198,10 +203,7 @@ def test_registration_lost_with_the_last_second_republishes_its_event() -> None:
         b.sinks["main"].unavailable = True
         fill(b, 2)
         b.everything()
-        del b.ledger._seen["a"][b.digest("a", b"u2", len(mail("2")))]
-        b.events._entries.pop()
-        group = b.events._groups["main"]
-        group.read, group.pending = group.read - 1, set()
+        lose_the_second_message(b)
         b.sinks["main"].unavailable = False
         b.clock.time += 60
         b.everything()
