@@ -152,7 +152,7 @@ def test_every_process_is_scraped_once() -> None:
     (service,) = rendered.of("ServiceMonitor")
     (component,) = pods["spec"]["selector"]["matchExpressions"]
     of_service = service["spec"]["selector"]["matchLabels"]["app.kubernetes.io/component"]
-    assert sorted([*component["values"], of_service]) == sorted(PROCESSES)
+    assert sorted([*component["values"], of_service]) == sorted([*PROCESSES, "console"])
     assert rendered.one("Service", "-exporter")["metadata"]["labels"]["app.kubernetes.io/component"] == of_service
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 import signal
+from contextlib import suppress
 from typing import TYPE_CHECKING
+from urllib.request import urlopen
 
 import pytest
 
@@ -15,7 +17,7 @@ from ingest.demo.server import DemoServer
 from ingest.metric_specs import SPECS
 from tests.support.servers import free_port
 from tests.support.service import Service, mailhaul, write_config
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -78,13 +80,20 @@ def check_names(prometheus: Prometheus) -> None:
     }
 
 
+def answers(console: int) -> bool:
+    """Whether the console answers on its port, which it counts."""
+    with suppress(OSError), urlopen(f"http://127.0.0.1:{console}/livez", timeout=PATIENCE):
+        return True
+    return False
+
+
 @pytest.mark.e2e
 @pytest.mark.prometheus
 def test_prometheus_scrapes_every_process_with_correct_counts_after_a_crash(
     tmp_path: Path, prometheus_for: Callable[[Sequence[str]], Prometheus]
 ) -> None:
     deliver(tmp_path / "drops", 0, MAILS)
-    port = free_port()
+    port, console = free_port(), free_port()
     with DemoServer(tmp_path / "drops", {"box": "right"}) as server:
         box = {
             "id": "box",
@@ -93,15 +102,17 @@ def test_prometheus_scrapes_every_process_with_correct_counts_after_a_crash(
             "tls": "none",
             "auth": {"type": "password", "username": "box", "password": "env:SECRET"},
         }
-        config = write_config(tmp_path, [box], metrics={"port": port})
+        config = write_config(tmp_path, [box], metrics={"port": port}, console={"port": console})
         with Service(config, ENV) as service:
             service.wait_for_events(MAILS)
-            prometheus = prometheus_for([f"127.0.0.1:{port + offset}" for offset in range(len(PROCESSES))])
+            prometheus = prometheus_for([f"127.0.0.1:{port + offset}" for offset in range(len(PROCESSES) + 1)])
             prometheus.wait_until_up()
+            eventually(lambda: answers(console), "the console does not answer")
+            eventually(lambda: prometheus.query("mailhaul_console_request_duration_seconds_count"))
 
             check_figures(prometheus)
             check_names(prometheus)
-            for offset in range(len(PROCESSES)):
+            for offset in range(len(PROCESSES) + 1):
                 alive = mailhaul(
                     "health", "--config", str(config), env={"MAILHAUL_METRICS__PORT": str(port + offset)}
                 )
