@@ -11,6 +11,7 @@ import stat
 import struct
 import zlib
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import TYPE_CHECKING, BinaryIO
 from zipfile import ZIP_BZIP2, ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
@@ -37,6 +38,7 @@ _END_64 = struct.Struct(
 )  # the same for ZIP64 (section 4.3.14): its signature, and the size of the directory
 _LOCATOR_64_BYTES = 20
 _END_BYTES = _END.size + 65_535 + _LOCATOR_64_BYTES + _END_64.size  # with the longest comment
+_NAME_BYTES = 4096  # from which their code page is determined
 _PIECE = 65_536
 _METHODS = frozenset({ZIP_STORED, ZIP_DEFLATED, ZIP_BZIP2})  # LZMA declares how much memory it takes
 _ENCRYPTED, _UTF8 = 0x1, 0x800  # flags (APPNOTE section 4.4.4)
@@ -153,7 +155,7 @@ def _is_skipped(entry: ZipInfo) -> bool:
 def _paths(entries: Sequence[ZipInfo]) -> list[str]:
     """Return the decoded path of each entry, with slashes."""
     written = [_bytes_of(entry) for entry in entries]
-    undeclared = b"\n".join(raw for raw in written if raw is not None and not is_utf8(raw))
+    undeclared = _sample([raw for raw in written if raw is not None and not is_utf8(raw)])
     codec = code_page_of(undeclared) or detect_charset(undeclared) or ideographic_code_page_of(undeclared) or _DOS
     return [
         (entry.filename if raw is None else raw.decode("utf-8" if is_utf8(raw) else codec, "replace")).replace(
@@ -161,6 +163,12 @@ def _paths(entries: Sequence[ZipInfo]) -> list[str]:
         )
         for entry, raw in zip(entries, written, strict=True)
     ]
+
+
+def _sample(names: list[bytes]) -> bytes:
+    """Return the first names, as many as show the code page: there may be a MiB of them."""
+    sizes = accumulate(map(len, names))
+    return b"\n".join(name for name, size in zip(names, sizes, strict=True) if size <= _NAME_BYTES)
 
 
 def _bytes_of(entry: ZipInfo) -> bytes | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from ingest.invoices import americas, business, cii, europe, fatturapa, networks, ubl
@@ -65,7 +66,18 @@ def _by_root() -> dict[str, tuple[XmlFormat, ...]]:
 
 BY_ROOT = _by_root()
 
-# Documents that hold others as elements: SBDH, SOAP, lists, XML signatures around their object.
+# SAP names the document element like the basic type, an extension of it, or with the message type before.
+_IDOC_ROOT = re.compile(r"INVOICE?0[12]")
+
+
+def root_of(local: str) -> str:
+    """Return the document element in the tables for one that is written otherwise."""
+    if local not in BY_ROOT and (found := _IDOC_ROOT.search(local)) is not None:
+        return found[0]
+    return local
+
+
+# Documents that hold others as elements: SBDH, XHE, SOAP, lists, XML signatures around their object.
 WRAPPERS = frozenset(
     {
         "StandardBusinessDocument",
@@ -76,15 +88,20 @@ WRAPPERS = frozenset(
         "ArrayOfInvoice",
         "Invoices",
         "INVOICE_LIST",
+        "InvoiceList",
+        "InvoiceBatch",
+        "XHE",
         "xmlInvoices",
     }
 )
-# Documents that hold others as text, and the elements with that text: DIAN's container, the SRI's authorisation.
+# Documents that hold others as text, and the elements with that text: DIAN's container, the SRI's authorisation, what
+# Peppol puts into an SBDH that cannot be an element.
 EMBEDDING = {
     "AttachedDocument": frozenset({"Description"}),
     "autorizacion": frozenset({"comprobante"}),
     "autorizaciones": frozenset({"comprobante"}),
     "Autorizacion": frozenset({"comprobante", "Comprobante"}),
+    "StandardBusinessDocument": frozenset({"TextContent"}),
     "RespuestaAutorizacion": frozenset({"comprobante"}),
     "RespuestaAutorizacionComprobante": frozenset({"comprobante"}),
 }
@@ -94,4 +111,5 @@ EMBEDDING_BASE64 = {
     "QueryInvoiceDataResponse": frozenset({"invoiceData"}),
     "AttachedDocument": frozenset({"EmbeddedDocumentBinaryObject"}),
     "Signature": frozenset({"Object"}),
+    "StandardBusinessDocument": frozenset({"BinaryContent"}),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -64,11 +65,12 @@ def recognise(
 
 def _plain(head: bytes, rest: Iterator[bytes], *, fields: bool) -> tuple[Invoice | None, Defect | None]:
     """Recognise an invoice that is no XML."""
+    head = head.removeprefix(codecs.BOM_UTF8)
     if head.startswith(idoc.CONTROL):
         return idoc.read(chain([head], rest), fields=fields), None
     if (at := edi.begins(head)) is not None:
         return edi.read(chain([head[at:]], rest), fields=fields)
-    if head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith((b"{", b"[", b'"', gst.TOKEN)):
+    if head.lstrip().startswith((b"{", b"[", b'"', gst.TOKEN)):
         return gst.read(chain([head], rest), fields=fields), None
     return None, None
 

@@ -13,7 +13,7 @@ from xml.parsers import expat
 from ingest.domain.invoice import Invoice
 from ingest.invoices import embedded
 from ingest.invoices.embedded import Base64Reader
-from ingest.invoices.formats import BY_ROOT, EMBEDDING, EMBEDDING_BASE64, WRAPPERS
+from ingest.invoices.formats import BY_ROOT, EMBEDDING, EMBEDDING_BASE64, WRAPPERS, root_of
 from ingest.invoices.paths import Collector
 from ingest.invoices.rules import GUIDELINE, LINES, PROFILE, PROOF
 from ingest.invoices.text import Prolog
@@ -209,11 +209,12 @@ class XmlReader:
             raise _StopReading
         prefix = name[: -len(local) - 1] if name != local else ""
         namespace = scope.get(prefix, "")
-        for known in BY_ROOT.get(local, ()):
+        root = root_of(local)
+        for known in BY_ROOT.get(root, ()):
             if known.pattern.fullmatch(namespace):
-                collector = Collector(known.compiled[local])
+                collector = Collector(known.compiled[root])
                 collector.start(local, attributes)
-                self._candidates.append(Found(known, local, namespace, collector))
+                self._candidates.append(Found(known, root, namespace, collector))
                 if not known.is_tentative:
                     break
         if self._candidates:

@@ -52,12 +52,15 @@ class Base64:
         return self._decode_lines([*whole.replace(b"\r", b"\n").split(b"\n"), *long])
 
     def _decode_lines(self, lines: list[bytes]) -> bytes:
-        return self._decode(b"\n".join([line for line in lines if line and not self._skips(line)]))
+        kept = [
+            line
+            for line in lines
+            if line and not ((self._in_text or (len(line) > _TEXT and b" " in line)) and self._skips(line))
+        ]
+        return self._decode(b"\n".join(kept))
 
     def _skips(self, line: bytes) -> bool:
         """Return whether a line is text, and count it; behind text, only whole lines of base64 are none."""
-        if not self._in_text and b" " not in line:
-            return False
         words = line.lstrip(b"=").split()
         if len(words) == 1 and is_base64_line(words[0]):
             self._in_text = False

@@ -59,6 +59,30 @@ REAL: dict[str, tuple[str, str, str | None, dict[str, str | None]]] = {
         "4.0",
         {"number": "17"},
     ),
+    "an SBDH with the invoice as binary content": (
+        (
+            '<StandardBusinessDocument xmlns="http://www.unece.org/cefact/namespaces/StandardBusinessDocumentHeader">'
+            f"<StandardBusinessDocumentHeader/><BinaryContent>{encoded(CFDI)}</BinaryContent></StandardBusinessDocument>"
+        ),
+        "cfdi",
+        "4.0",
+        {"number": "17"},
+    ),
+    "an exchange header envelope": (
+        f"<XHE><Payloads><Payload><PayloadContent>{CFDI}</PayloadContent></Payload></Payloads></XHE>",
+        "cfdi",
+        "4.0",
+        {"number": "17"},
+    ),
+    "an IDoc that is named by its message type and extension": (
+        (
+            "<INVOIC.INVOIC02.ZINV><IDOC><EDI_DC40><IDOCTYP>INVOIC02</IDOCTYP><MESTYP>INVOIC</MESTYP></EDI_DC40>"
+            "<E1EDK01><BELNR>17</BELNR></E1EDK01></IDOC></INVOIC.INVOIC02.ZINV>"
+        ),
+        "idoc",
+        "INVOIC02",
+        {"number": "17"},
+    ),
     "a service invoice in a town's own namespace": (
         '<CompNfse xmlns="http://www.town.example/iss"><Nfse><InfNfse><Numero>17</Numero></InfNfse></Nfse></CompNfse>',
         "nfse",
