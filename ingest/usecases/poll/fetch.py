@@ -76,6 +76,10 @@ class Fetcher:
             LedgerError: the ledger is unavailable, or the claim is lost.
         """
         waiting = deque(progress.rows_to_fetch())
+        if poll.tries % 2 == 0:
+            # A store that cannot take the first ones, as with a part of it down, ends a poll with them: every second
+            # try begins with the newest.
+            waiting.reverse()
         progress.begin_fetch()
         self.listed(poll.mailbox.id, len(waiting))
         first_seen = self.now()

@@ -200,6 +200,7 @@ class Poller:
             now,
             seen.deleted,
             may_have_lost_events=not seen.notices_losses,
+            tries=lease.claim.tries,
         )
 
     def _poll(self, poll: PollInput, progress: PollProgress) -> None:

@@ -31,6 +31,7 @@ class PollInput:
         now: when the poll began (seconds since 1970).
         deleted: records of messages that the server was asked to delete, by digest; none of them is in `seen`.
         may_have_lost_events: whether the ledger may have lost events without anybody noticing.
+        tries: which poll in a row this is that has not succeeded yet.
     """
 
     mailbox: Mailbox
@@ -43,6 +44,7 @@ class PollInput:
     now: float = 0.0
     deleted: Mapping[bytes, SeenRecord] = field(default_factory=dict)
     may_have_lost_events: bool = False
+    tries: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -536,3 +536,30 @@ def test_a_disabled_mailbox_is_not_polled() -> None:
     with bench(mailbox("a", enabled=False), mailbox("b")) as b:
         b.poll_all()
         assert (b.maildrops["a"].sessions, b.maildrops["b"].sessions) == (0, 1)
+
+
+def test_messages_that_the_store_cannot_take_hold_up_no_others() -> None:
+    """As with a part of the store down: the keys that are on it fail, however often they are tried."""
+    with bench() as b:
+        bad = {message_key("a", mail(f"bad {number}")) for number in range(10)}
+
+        def fault(operation: str, key: str) -> None:
+            if operation == "put" and any(one in key for one in bad):
+                raise StoreUnavailableError("a part of the store is down")
+
+        b.store.fault = fault
+        drop = b.maildrops["a"]
+        drop.messages |= {b"bad %d" % number: mail(f"bad {number}") for number in range(10)}
+        drop.messages |= {b"good %d" % number: mail(f"good {number}") for number in range(20)}
+        for _ in range(6):
+            b.everything()
+            b.clock.time += 1_000
+        assert len(b.published()) == 20
+        drop.messages[b"new"] = mail("new")
+        for _ in range(2):
+            b.everything()
+            b.clock.time += 1_000
+        assert len(b.published()) == 21
+        b.store.fault = None
+        b.everything()
+        assert len(b.published()) == 31
