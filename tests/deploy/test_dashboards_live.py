@@ -110,5 +110,5 @@ def test_every_panel_shows_data_and_names_the_failing_mailboxes_and_sinks(tmp_pa
         eventually(lambda: f"{REFUSING}: {Verdict.REJECTED}" in shown("Events by sink and result", prometheus))
         # Where is it slow? The line costs 0.15 s each way, on top of what the same server takes without it.
         eventually(lambda: one_is_slowest(shown("Slowest servers", prometheus)))
-        roles = {"poll", "process", "relay", "scheduler", "exporter"}
+        roles = {"poll", "process", "relay", "scheduler", "exporter", "console"}
         eventually(lambda: set(shown("Workers by role", prometheus)) == roles)
