@@ -362,13 +362,16 @@ class Poller:
 
         A server may give the unique-id of a message that somebody else deleted to another one of the same size. If
         many are gone at once, another node may have answered: behind one name there may be several, each with
-        unique-ids of its own. So a few generations stay, and a deletion has to compare the headers.
+        unique-ids of its own. So a few generations stay, and a deletion has to compare the headers. Where a server
+        lists a part of its messages at a time, nothing follows from what is missing.
         """
         keep, seen = progress.digests_to_keep(), poll.seen
         gone = seen.keys() - keep
         few = progress.lists_all and len(gone) <= _FEW * len(seen.keys() & keep)
         if few or len(gone) > GENERATIONS * max(len(keep), SMALL_MAILBOX):
             doubt = set[bytes]()
+        elif poll.mailbox.server.quirks.lists_window:
+            return
         else:
             doubt = {digest for digest in gone if seen[digest].as_restored() != seen[digest]}
             keep |= gone

@@ -342,6 +342,8 @@ def test_server_that_lists_a_window_is_polled_until_nothing_is_new() -> None:
         b.everything()
         assert len(b.published()) == 5
         assert drop.sessions == 4, "the last one found nothing new"
+        seen = b.ledger.seen("a").records.values()
+        assert [record.is_restored for record in seen] == [False] * 5, "what is not in the window is not gone"
 
 
 def test_stalled_pipelining_opens_another_session_at_once() -> None:
