@@ -169,6 +169,15 @@ def test_due_times_and_deadlines_move_with_a_clock_that_was_set_back(client: Red
     assert 20_000 <= client.zscore(f"{NAMES.mailboxes}:claimed", "dead") - now * 1000 <= 32_000  # type: ignore[operator]
 
 
+def test_job_whose_lease_was_written_before_the_clock_was_set_back_holds_up_no_other(
+    client: Redis, ledger: RedisLedger
+) -> None:
+    assert ledger.begin_job("replay", "a", b"{}", 30.0)
+    assert not ledger.begin_job("replay", "b", b"{}", 30.0)
+    client.hset(NAMES.jobs("replay"), "until", str((client.time()[0] + 86_400) * 1000))
+    assert ledger.begin_job("replay", "b", b"{}", 30.0)
+
+
 @pytest.mark.parametrize("step", ["claim", "claim_one", "renew", "release"])
 def test_clock_that_was_forward_while_no_scheduler_ran_is_followed(
     client: Redis, ledger: RedisLedger, step: str

@@ -3,12 +3,14 @@
 -- Returns 1, or 0 if another job is active.
 -- Atomic, because two processes that look at the same time would both begin.
 -- Include: clock
-local now = milliseconds()
-if tonumber(redis.call('HGET', KEYS[1], 'until') or '0') > now then
+local now, lease = milliseconds(), tonumber(ARGV[3])
+local left = tonumber(redis.call('HGET', KEYS[1], 'until') or '0') - now
+-- A lease that ends later than a new one would was written before the clock was set back: who holds it renews it.
+if left > 0 and left <= lease then
   return 0
 end
 redis.call('HDEL', KEYS[1], 'stop')
-redis.call('HSET', KEYS[1], 'active', ARGV[1], 'until', whole(now + tonumber(ARGV[3])), ARGV[1], ARGV[2])
+redis.call('HSET', KEYS[1], 'active', ARGV[1], 'until', whole(now + lease), ARGV[1], ARGV[2])
 local ids = {}
 for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
   -- Not this one, which sorts first if the clock of another console was ahead.
