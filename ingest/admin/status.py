@@ -26,7 +26,7 @@ POLL_REMEDIES = {
     "tls_error": ("the encrypted connection fails", _CHECK),
     "auth_error": (
         "the server refuses the login",
-        "correct `auth`, or the secret it names, and it is polled at once; to try now: mailhaul mailboxes poll {id}",
+        "correct `auth`, or the secret it names, and it is polled at once; to try the login now: mailhaul check {id}",
     ),
     "locked": ("another program has the mailbox open", f"{_AGAIN}; end other programs that read it"),
     "throttled": ("the server limits logins", f"{_AGAIN}; raise `interval`, or end other programs that log in"),

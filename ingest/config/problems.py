@@ -56,6 +56,10 @@ _ELSEWHERE = {
 }
 # The patterns of options, in words.
 _PATTERNS = {
+    "sha256": "write the 64 hex digits that `mailhaul token NAME` prints",
+    "senders": "write addresses such as billing@example.org, or @example.org for a whole domain",
+    "tenant": "write the id or a domain of the directory",
+    "topic": "write at most 249 letters, digits, dots, dashes and underscores",
     "id": "write at most 64 lower-case letters, digits, dots, dashes and underscores, the first a letter or digit",
     "prefix": "write names of letters, digits, dots, dashes and underscores, with single slashes between them",
 }
@@ -105,7 +109,8 @@ def _words(steps: Steps, detail: ErrorDetails, data: dict[str, Any]) -> str:
     if detail["type"] == "extra_forbidden":
         return _unknown_option(str(steps[-1]), sorted(_options(steps[:-1], data)))
     if detail["type"] == "string_pattern_mismatch":
-        return _PATTERNS.get(str(steps[-1]), _PATTERNS["id"])
+        option = next(step for step in reversed(steps) if isinstance(step, str))
+        return _PATTERNS.get(option, _PATTERNS["id"])
     context = detail.get("ctx", {})
     if detail["type"] == "value_error":
         return str(context["error"])

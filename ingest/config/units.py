@@ -20,7 +20,7 @@ MOST_YEARS = 100
 _DURATION = re.compile(r"(?=\d)(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9}(?:\.\d{1,9})?)s?)?", re.ASCII)
 _SIZE = re.compile(r"(\d{1,16}(?:\.\d{1,9})?) ?(B|kB|MB|GB|KiB|MiB|GiB)?", re.ASCII)
 _PERIOD = re.compile(r"(?:(\d{1,3})y)?(.*)", re.ASCII)
-_PERIOD_FORMS = "write a period such as 90d, 2y or 1y30d, at most 100y and 3650d"
+_PERIOD_FORMS = "write a period with its units, such as 90d, 2y or 1y30d, at most 100y and 3650d"
 _DURATION_FORMS = "write a duration such as 60s, 5m, 1h30m or 30d, at most 3650d (a plain number counts seconds)"
 _SIZE_FORMS = "write a size such as 500KiB or 150MiB (a plain number counts bytes)"
 
@@ -45,16 +45,19 @@ def parse_duration(value: object) -> float:
 
 
 def parse_period(value: object) -> _Period:
-    """Return a period from `10y`, `1y30d`, or what `parse_duration` accepts. Years are calendar years.
+    """Return a period from `10y`, `1y30d`, or `90d`. Years are calendar years.
+
+    A plain number is refused: where it counts seconds, and somebody meant years, everything would be erased.
 
     Raises:
         ValueError: it has another form, or no length; the text says how to write it.
     """
     found = _PERIOD.fullmatch(value.strip()) if isinstance(value, str) else None
+    if found is None or found[2][-1:].isdigit():
+        raise ValueError(_PERIOD_FORMS)
     try:
-        years = int(found[1] or 0) if found else 0
-        rest = found[2] if found else value
-        period = _Period(years, parse_duration(rest) if rest or not years else 0.0)
+        years = int(found[1] or 0)
+        period = _Period(years, parse_duration(found[2]) if found[2] or not years else 0.0)
     except ValueError:
         raise ValueError(_PERIOD_FORMS) from None
     if period.years > MOST_YEARS or not (period.years or period.seconds):
@@ -114,10 +117,9 @@ Period = Annotated[
     BeforeValidator(parse_period),
     WithJsonSchema(
         {
-            "anyOf": [
-                {"type": "number", "exclusiveMinimum": 0, "maximum": LONGEST},
-                {"type": "string", "pattern": r"^(?=\d)(\d{1,3}y)?(\d+d)?(\d+h)?(\d+m)?(\d+(\.\d+)?s?)?$"},
-            ]
+            "type": "string",
+            "minLength": 2,
+            "pattern": r"^(\d{1,3}y)?(\d+d)?(\d+h)?(\d+m)?(\d+(\.\d+)?s)?$",
         }
     ),
 ]

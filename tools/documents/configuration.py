@@ -33,7 +33,7 @@ providers: [Configuration](configuration.md). A file that shows every option:
 
 - A **duration** is `60s`, `5m`, `1h30m`, `30d`, or a number of seconds; a **size** is `500KiB`, `150MiB`, `20MB`, or
   a number of bytes.
-- A **period** is a duration that may begin with calendar years: `10y`, `1y30d`, `90d`.
+- A **period** is a duration that may begin with calendar years: `10y`, `1y30d`, `90d`. A plain number is refused.
 - A **secret reference** is `env:NAME` or `file:/path`: the place of a secret, never the secret. Relative paths are
   relative to the configuration file.
 - An environment variable takes precedence over an option: `MAILHAUL_METRICS__PORT` over `metrics.port`, with two

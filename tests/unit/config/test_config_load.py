@@ -589,6 +589,22 @@ def test_mistake_in_a_variable_names_it_without_its_value(write: Write, name: st
     assert "hunter2" not in found
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "console: {tokens: [{name: a, role: viewer, sha256: zz}]}\n",
+            "write the 64 hex digits that `mailhaul token",
+        ),
+        ("parse: {passwords: [{password: 'env:A', senders: [ann]}]}\n", "write addresses such as billing@"),
+        ("sinks: [{type: kafka, brokers: 'a:1', topic: 'a b'}]\n", "write at most 249 letters"),
+        ("retention: [{name: A B, keep: 3y}]\n", "write at most 64 lower-case letters"),
+    ],
+)
+def test_text_of_another_form_is_reported_with_the_form_of_its_option(write: Write, text: str, words: str) -> None:
+    assert words in problem(write(text))
+
+
 def test_a_missing_value_is_reported_as_the_variable_to_set() -> None:
     assert problems(None, {"MAILHAUL_LOG__LEVEL": "debug"}) == [
         "environment variable MAILHAUL_STORE: is missing; add it",

@@ -332,4 +332,4 @@ def test_failing_mailbox_says_in_words_what_to_do(filled: Console) -> None:
     found = filled.client("operator").get("/api/v1/mailboxes/a").json()
     assert (found["state"], found["result"]) == ("failing", "auth_error")
     assert found["advice"].startswith("the server refuses the login; correct `auth`")
-    assert "mailhaul mailboxes poll a" in found["advice"]
+    assert "mailhaul check a" in found["advice"]
