@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from ingest import __version__
-from ingest.cli import audit, catalog, events, failed, hold, mailboxes, messages, purge, rules, sinks
+from ingest.cli import audit, catalog, events, failed, hold, mailboxes, messages, processes, purge, rules, sinks
 from ingest.cli.common import (
     EXIT_CODES,
     FAILED,
@@ -267,38 +267,19 @@ def worker(
     config: ConfigOption = None,
 ) -> None:
     """Run one worker process: poll mailboxes, process messages, or relay events to sinks."""
-    _end_with_supervisor()
-    if role is Role.PROCESS:
-        from workers.shared_metrics import choose_folder
-
-        choose_folder()
-    with fast_imports():
-        from workers.lifecycle import import_stage, run_worker
-
-        import_stage(role)
-    run_worker(role, config)
+    processes.run_worker(role, config)
 
 
 @app.command(rich_help_panel=_PROCESSES, epilog="Example: mailhaul scheduler --config /etc/mailhaul")
 def scheduler(config: ConfigOption = None) -> None:
     """Run the scheduler. Any number may run at once."""
-    _end_with_supervisor()
-    with fast_imports():
-        from workers import schedule  # noqa: F401 - imported here because it is fast here
-        from workers.lifecycle import run_scheduler
-
-    run_scheduler(config)
+    processes.run_scheduler(config)
 
 
 @app.command(rich_help_panel=_PROCESSES, epilog="Example: mailhaul exporter --config /etc/mailhaul")
 def exporter(config: ConfigOption = None) -> None:
     """Serve the metrics of the whole system: mailboxes, backlog, sinks."""
-    _end_with_supervisor()
-    with fast_imports():
-        from workers import exporter as _  # noqa: F401 - as above
-        from workers.lifecycle import run_exporter
-
-    run_exporter(config)
+    processes.run_exporter(config)
 
 
 app.command(rich_help_panel=_PROCESSES, epilog="Example: mailhaul console --config /etc/mailhaul")(console)
@@ -333,10 +314,3 @@ def probe(
     from ingest.cli.probe import run_probe
 
     sys.exit(0 if run_probe(config, mailbox, address, seconds) else FAILED)
-
-
-def _end_with_supervisor() -> None:
-    """Where `mailhaul up` started this process: end when it is gone."""
-    from ingest.cli.supervisor import end_with_parent
-
-    end_with_parent()

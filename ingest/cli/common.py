@@ -84,11 +84,16 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except MailhaulError as error:
-            if os.environ.get("MAILHAUL_DEBUG") == "1":
-                raise
-            for line in error.problems if isinstance(error, ConfigError) else [str(error)]:
-                print_error(line)
-            raise typer.Exit(exit_code(error)) from None
+            raise typer.Exit(report_error(error)) from None
+
+
+def report_error(error: MailhaulError) -> int:
+    """Print an error as lines and return the exit code; with `MAILHAUL_DEBUG=1` raise it instead."""
+    if os.environ.get("MAILHAUL_DEBUG") == "1":
+        raise error
+    for line in error.problems if isinstance(error, ConfigError) else [str(error)]:
+        print_error(line)
+    return exit_code(error)
 
 
 def _let_help_flow(command: Any) -> None:

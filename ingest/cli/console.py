@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
-import sys
 from typing import Annotated
 
 import typer
 
+from ingest.cli import processes
 from ingest.cli.common import ConfigOption  # noqa: TC001 - typer resolves it at run time
 
 # Bytes of a token: it cannot be guessed, so that a fast hash of it may be kept.
@@ -18,27 +17,7 @@ _TOKEN_BYTES = 32
 
 def console(config: ConfigOption = None) -> None:
     """Serve the console: search, messages and actions in the browser and over HTTP."""
-    from ingest.cli.supervisor import end_with_parent
-    from ingest.wiring.catalog import require_console
-
-    end_with_parent()
-    require_console()
-    from ingest import logs
-    from ingest.config import ConfigSource
-    from ingest.console.run import run_console
-    from ingest.metric_specs import CONSOLE_SPECS
-    from ingest.metrics import Metrics
-    from workers.pages import serving
-    from workers.usage import UsageCollector
-
-    source = ConfigSource(config, os.environ)
-    log = source.current().log
-    logs.configure(log.format, log.level, sys.stderr)
-    source.warn()
-    metrics = Metrics(specs=CONSOLE_SPECS)
-    metrics.registry.register(UsageCollector("console"))
-    with serving(source.current(), metrics.registry):
-        run_console(source, metrics)
+    processes.run_console(config)
 
 
 def token(

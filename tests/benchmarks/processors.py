@@ -96,19 +96,20 @@ class Bench:
 
     def run(self) -> Sample:
         """Work off the messages; return the stretch from a tenth to nine tenths of them."""
-        with closing(make_app(Broker(self.url))) as app, _processor(self.config) as pid:
+        with closing(make_app(Broker(self.url))) as app, _processor(self.config) as worker:
             wakeups = CeleryWakeups(app)
-            begin, end = (self._sample(pid, wakeups, self.messages * tenths // 10) for tenths in (1, 9))
+            begin, end = (self._sample(worker, wakeups, self.messages * tenths // 10) for tenths in (1, 9))
             return end - begin
 
-    def _sample(self, pid: int, wakeups: CeleryWakeups, enough: int) -> Sample:
+    def _sample(self, worker: subprocess.Popen[bytes], wakeups: CeleryWakeups, enough: int) -> Sample:
         """Wait until so many messages are done, and take a sample then."""
         while (done := self._done()) < enough:
+            assert worker.poll() is None, "the processor ended"
             # A wake-up keeps a process busy until nothing is due, or for some seconds.
             if wakeups.waiting(Queue.PROCESS) == 0:
                 wakeups.send(Queue.PROCESS, max(PROCESSES))
             time.sleep(_PAUSE)
-        now = time.monotonic()
+        now, pid = time.monotonic(), worker.pid
         processor = sum(usage.cpu for usage in usage_by_role(pid).values())
         return Sample(now, done, processor, cpu_of(self.server), waited_for_cores(pid))
 
@@ -118,12 +119,16 @@ class Bench:
 
 
 @contextmanager
-def _processor(config: Path) -> Iterator[int]:
-    """Run a processor; yields its process id."""
+def _processor(config: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a processor. What it wrote is in the message of an error."""
     command = [sys.executable, "-m", "ingest.cli", "worker", "process", "--config", str(config)]
-    with (config.parent / "processor.log").open("wb") as log, subprocess.Popen(command, stderr=log) as worker:
+    path = config.parent / "processor.log"
+    with path.open("wb") as log, subprocess.Popen(command, stderr=log) as worker:
         try:
-            yield worker.pid
+            yield worker
+        except AssertionError as error:
+            error.add_note(path.read_text()[-3000:])
+            raise
         finally:
             worker.terminate()
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ingest.cli.common import UNUSABLE
+from ingest.cli.processes import run_alone
 from tests.support.servers import free_port
 from tests.support.waiting import PATIENCE
 
@@ -102,6 +104,43 @@ def test_health_imports_neither_models_nor_a_client(tmp_path: Path) -> None:
         *(f"ingest.config.{name}" for name in ("document", "environment", "loaders", "metrics_address")),
     }
     assert not of(modules, *_UNUSED, *_HEAVY, "pydantic", "redis", "structlog", "typer", "http", "email", "ssl")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["worker", "poll"], ["worker", "process"], ["worker", "relay"], ["scheduler"], ["exporter"]],
+    ids=" ".join,
+)
+def test_process_of_the_service_starts_without_the_command_line(command: list[str]) -> None:
+    """That would be a third of the CPU of its start."""
+    modules = imported_by(
+        "import sys, types, workers\n"
+        "workers.lifecycle = sys.modules['workers.lifecycle'] = types.ModuleType('workers.lifecycle')\n"
+        "for name in ('import_stage', 'run_worker', 'run_scheduler', 'run_exporter'):\n"
+        "    setattr(workers.lifecycle, name, lambda *given: print(given[-1]))\n"
+        "from ingest.cli import main\n"
+        f"sys.argv = ['mailhaul', *{command}, '--config', 'the-configuration']\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert end.code == 0"
+    )
+    assert "the-configuration" in modules
+    assert "ingest.cli.processes" in modules
+    assert not of(modules, "typer", "ingest.cli.app", "ingest.cli.common")
+
+
+@pytest.mark.parametrize("wrong", [["--config"], ["--config", "a", "b"], ["--nonsense"], ["--help"]], ids=" ".join)
+@pytest.mark.parametrize("command", [["worker", "poll"], ["scheduler"]], ids=" ".join)
+def test_other_arguments_of_a_process_are_left_to_the_command_line(command: list[str], wrong: list[str]) -> None:
+    run_alone([*command, *wrong])
+
+
+def test_mistake_in_a_process_is_printed_as_by_every_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MAILHAUL_DEBUG", raising=False)
+    with pytest.raises(SystemExit) as ended:
+        run_alone(["scheduler", "--config", str(tmp_path / "missing.yaml")])
+    assert ended.value.code == UNUSABLE
+    assert capsys.readouterr().err.startswith("error: ")
 
 
 def test_processes_start_without_what_only_some_configurations_need() -> None:
