@@ -1,9 +1,9 @@
-"""Files inside text: uuencode (POSIX) and yEnc (draft 1.3), found by their first line and decoded line by line."""
+"""Files inside text, decoded line by line: uuencode, also its base64 (POSIX), and yEnc (draft 1.3)."""
 
 from __future__ import annotations
 
 import re
-from binascii import Error, a2b_uu
+from binascii import Error, a2b_base64, a2b_uu
 from dataclasses import dataclass
 from typing import Final, Protocol
 from zlib import crc32
@@ -13,10 +13,11 @@ from ingest.mime.text import decode_bytes
 
 # A name may be as long as a line (RFC 5322 section 2.1.1); a mode has three digits, or four with a zero before them.
 _FIRST_LINE: Final = re.compile(
-    rb"[\r\n](?:begin [0-7]{3,4} ([^\r\n]{1,998})|=ybegin ([^\r\n]{1,998}))(?:\r?\n|\r(?=.))", re.DOTALL
+    rb"[\r\n](?:begin(-base64)? [0-7]{3,4} ([^\r\n]{1,998})|=ybegin ([^\r\n]{1,998}))(?:\r?\n|\r(?=.))", re.DOTALL
 )
 _BLANKS: Final = b"\0\t\n\v\f\r "
-_MARKS: Final = (b"begin ", b"=ybegin ")
+_MARKS: Final = (b"begin ", b"begin-base64 ", b"=ybegin ")
+_BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
 _FIRST_BYTES: Final = (b"b", b"=")
 _LONGEST_FIRST_LINE: Final = 1024
 # A uuencoded line has 62 bytes at most, a yEnc line 128 or 256; longer lines are decoded in pieces.
@@ -49,11 +50,16 @@ Found = BlockBegun | bytes | BlockEnded
 
 def may_hold_block(text: bytes) -> bool:
     """Return True if a file may begin in a piece of text or in its unfinished last line; may be wrong."""
-    if b"begin " in text:
+    if _has_mark(text, 0):
         return True
     last = text.rfind(b"\n") + 1
     last = text.rfind(b"\r", last) + 1 or last
     return text.startswith(_FIRST_BYTES, last)
+
+
+def _has_mark(text: bytes, at: int) -> bool:
+    begin = text.find(b"begin", at)
+    return begin >= 0 and (text.find(b"begin ", begin) >= 0 or text.find(b"begin-base64 ", begin) >= 0)
 
 
 class Blocks:
@@ -97,9 +103,9 @@ class Blocks:
 
     def _search(self, data: bytes, at: int) -> tuple[int, bool]:
         """Search for a first line from `at`; return where to continue and whether a block begins there."""
-        match = _FIRST_LINE.search(data, at - 1) if data.find(b"begin ", at) >= 0 else None
+        match = _FIRST_LINE.search(data, at - 1) if _has_mark(data, at) else None
         if match is not None:
-            self._block = _Uuencoded(match[1]) if match[1] is not None else _YEncoded(match[2])
+            self._block = _block_of(match)
             self._begun, self._first_line = False, match[0]
             self._count(data[at : match.start() + 1])
             return match.end(), True
@@ -165,6 +171,36 @@ class _Block(Protocol):
     def line(self, line: bytes) -> bytes | None:
         """Decode a line without its line end; None if the first line shows that there is no file."""
         ...
+
+
+def _block_of(first_line: re.Match[bytes]) -> _Block:
+    base64, name, yenc = first_line.groups()
+    if yenc is not None:
+        return _YEncoded(yenc)
+    return _Uuencoded(name) if base64 is None else _InBase64(name)
+
+
+class _InBase64:
+    mark = b"begin-base64 "
+
+    def __init__(self, name: bytes) -> None:
+        self.defects: set[Defect] = set()
+        self.skipped = 0
+        self.name, self.ended, self._begun = decode_bytes(name.strip(), None, set()), False, False
+
+    def line(self, line: bytes) -> bytes | None:
+        letters = line.strip()
+        if letters == b"====":
+            self.ended = True
+            return b""
+        if len(letters) % 4 or letters.translate(None, _BASE64):
+            if not self._begun:
+                return None
+            self.defects.add(Defect.BAD_UUENCODE)
+            self.skipped += len(line.translate(None, _BLANKS))
+            return b""
+        self._begun = True
+        return a2b_base64(letters)
 
 
 class _Uuencoded:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import binascii
 from zlib import crc32
 
@@ -46,6 +47,23 @@ def test_a_file_in_a_text_is_extracted_exactly(data: bytes, size: int, yenc: boo
     file = found.leaves["1.1"]
     assert (file.content, file.head.filename, file.defects) == (data, "a.pdf", ())
     assert (file.head.role, file.head.parent) == ("attachment", "1")
+
+
+def in_base64(data: bytes, name: bytes = b"a.pdf") -> bytes:
+    return b"begin-base64 644 " + name + b"\n" + base64.encodebytes(data) + b"====\n"
+
+
+@pytest.mark.parametrize("data", [b"", b"a", PDF, PDF * 40])
+def test_a_file_in_the_base64_form_of_uuencode_is_extracted(data: bytes) -> None:
+    found = read_alike(text(b"before\n" + in_base64(data, b"a b.pdf") + b"after\n" + uuencoded(b"two", b"2.txt")))
+    files = [(leaf.head.filename, leaf.content, leaf.defects) for path, leaf in found.leaves.items() if path != "1"]
+    assert files == [("a b.pdf", data, ()), ("2.txt", b"two", ())]
+
+
+def test_words_behind_a_first_line_of_base64_are_text() -> None:
+    assert read_alike(text(b"begin-base64 644 a.pdf\nand some words\n")).leaves.keys() == {"1"}
+    found = read_alike(text(in_base64(b"one").replace(b"\n====", b"\nsome words\n===="))).leaves["1.1"]
+    assert (found.content, found.defects) == (b"one", ("bad_uuencode",))
 
 
 def test_quotes_around_the_name_of_a_yenc_file_are_not_part_of_it() -> None:
