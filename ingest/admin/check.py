@@ -174,7 +174,9 @@ class Check:
     def _mailbox(self, seen: Collection[str] | None, mailbox: Mailbox) -> Finding:
         if not mailbox.enabled:
             return Finding("mailbox", mailbox.id, ok=True, detail="disabled in the configuration, not tried")
-        return _try(seen, "mailbox", mailbox.id, partial(self._log_in, mailbox))
+        finding = _try(seen, "mailbox", mailbox.id, partial(self._log_in, mailbox))
+        # The finding names the mailbox already.
+        return replace(finding, detail=finding.detail.replace(f"mailbox {mailbox.id}: ", ""))
 
     def _log_in(self, mailbox: Mailbox) -> str:
         connect = min(mailbox.deadlines.connect, CONNECT_SECONDS)
@@ -220,7 +222,8 @@ def require_usable_broker(check_broker: Callable[[], str]) -> None:
 
 def _found(listing: Listing, mailbox: Mailbox, terms: Terms) -> Iterator[str]:
     size = sum(row.size or 0 for row in listing.rows)
-    yield f"logged in; {len(listing.rows)} messages, {size:,} bytes"
+    messages = "1 message" if len(listing.rows) == 1 else f"{len(listing.rows):,} messages"
+    yield f"logged in; {messages}, {size:,} bytes"
     if listing.left_out:
         yield f"{listing.left_out} more are skipped because UIDL and LIST contradict each other"
     if unreliable(listing.rows):

@@ -17,6 +17,7 @@ from ingest.adapters.stores.metered import MeteredStore
 from ingest.config import Secrets
 from ingest.domain.keys import Layout
 from ingest.domain.retention import Lock
+from ingest.errors import ConfigError
 from ingest.expressions import Expression
 from ingest.ports.content import ContentLimits
 from ingest.ports.tracing import NO_TRACING
@@ -179,13 +180,19 @@ def configured_store(config: Config, secrets: Secrets) -> tuple[Store, str]:
     section = config.store
     access_key, secret_key = section.access_key, section.secret_key
 
+    def read_secret(option: str, ref: str) -> str:
+        try:
+            return secrets.read(ref)
+        except ConfigError as error:
+            raise ConfigError([f"store.{option}: {problem}" for problem in error.problems]) from error
+
     def keys() -> tuple[str, str] | None:
         if access_key is None or secret_key is None:
             return None
-        return secrets.read(access_key), secrets.read(secret_key)
+        return read_secret("access_key", access_key), read_secret("secret_key", secret_key)
 
     named = {name: getattr(section, name) for name in ("credentials", "account_key", "sas_token")}
-    read = {name: partial(secrets.read, ref) for name, ref in named.items() if ref is not None}
+    read = {name: partial(read_secret, name, ref) for name, ref in named.items() if ref is not None}
     keys()  # a secret that is missing is reported at the start
     for secret in read.values():
         secret()

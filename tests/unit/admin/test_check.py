@@ -12,8 +12,9 @@ import structlog
 from ingest.adapters.signing import load_signer
 from ingest.admin.check import PARTS_OF_ROLES, Check, Finding, require_usable, require_usable_broker
 from ingest.config import Secrets
-from ingest.domain.mailbox import Deletion, Mailbox, Server
+from ingest.domain.mailbox import Credentials, Deletion, Mailbox, Server
 from ingest.errors import (
+    ConfigError,
     LedgerUnavailableError,
     MaildropAuthError,
     ProviderUnavailableError,
@@ -48,6 +49,7 @@ def check(
     passwords: Sequence[Callable[[], object]] = (),
     signer: Callable[[], Signer | None] | None = None,
     login: Callable[[], str] | None = None,
+    credentials: Callable[[str], Credentials] | None = None,
 ) -> dict[str, Finding]:
     """Return the findings by part, those of mailboxes by id."""
     tried = Check(
@@ -57,7 +59,7 @@ def check(
         sinks=list(b.sinks.values()),
         scanner=scanner,
         connect=b.poller.connect,
-        credentials=b.poller.credentials,
+        credentials=credentials or b.poller.credentials,
         events=b.events,
         broker=broker,
         passwords=passwords,
@@ -75,7 +77,7 @@ def test_a_check_fetches_delivers_and_keeps_nothing() -> None:
         drop.messages[b"u1"] = mail("1")
         findings = check(b)
         assert all(finding.ok for finding in findings.values())
-        assert findings["a"].detail.startswith(f"logged in; 1 messages, {len(mail('1'))} bytes")
+        assert findings["a"].detail.startswith(f"logged in; 1 message, {len(mail('1'))} bytes")
         assert (b.store.objects, drop.retrieved, drop.quits, b.sinks["main"].delivered) == ({}, [], 0, [])
 
 
@@ -93,6 +95,14 @@ def test_each_part_that_fails_is_named_with_its_reason_and_the_others_are_tried(
         assert findings["a"].detail == "The server refused the user name or password."
         assert findings["store"].detail == "The bucket does not exist."
         assert findings["b"].ok
+
+
+def test_secret_of_a_mailbox_that_is_missing_is_named_by_its_option_alone() -> None:
+    def missing(mailbox: str) -> Credentials:
+        raise ConfigError([f"mailbox {mailbox}: auth.password: env:P: there is no secret"])
+
+    with bench() as b:
+        assert check(b, credentials=missing)["a"].detail == "auth.password: env:P: there is no secret"
 
 
 def test_store_that_may_not_be_listed_is_reported() -> None:

@@ -11,6 +11,7 @@ from ingest.config import Secrets
 from ingest.config.load import load
 from ingest.domain.mailbox import Credentials
 from ingest.errors import ConfigError
+from ingest.wiring.build import configured_store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -106,3 +107,19 @@ def test_missing_secret_names_its_mailbox_and_option(tmp_path: Path) -> None:
         config.login("c", secrets)
     with pytest.raises(ConfigError, match="no mailbox d"):
         config.login("d", secrets)
+
+
+@pytest.mark.parametrize(
+    ("store", "option"),
+    [
+        ("{url: 's3://b', access_key: env:AK, secret_key: env:NONE}", "store.secret_key: env:NONE"),
+        ("{url: 'az://a/c', account_key: env:NONE}", "store.account_key: env:NONE"),
+    ],
+)
+def test_missing_secret_of_the_store_names_its_option(tmp_path: Path, store: str, option: str) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(f"store: {store}\nledger: embedded\n")
+    with pytest.raises(ConfigError) as raised:
+        configured_store(load(path, {}), Secrets(tmp_path, {"AK": "a"}))
+    (problem,) = raised.value.problems
+    assert problem.startswith(f"{option}: ")
