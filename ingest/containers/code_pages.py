@@ -9,16 +9,27 @@ from __future__ import annotations
 
 import re
 from itertools import groupby, pairwise
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _PUNCTUATION = frozenset("\u2013\u2014\u2018\u2019“”„«»…·¿¡")
 _SIGNS = frozenset("€§°ºª©®")  # which no letter follows
 _RUN = 4  # more letters in a row that are not ASCII occur in no language in Latin script
+_WHOLE = 2  # letters of the longest word in Latin script that has no ASCII letter
 _VOWELS = frozenset("аеёиоуыэюяіїєўАЕЁИОУЫЭЮЯІЇЄЎ")
 _VOWEL_SHARE = 0.2  # of the letters of a name in Cyrillic; Greek and Hebrew, read as that, have fewer
 # Strict codecs of the most frequent characters, and what they are read in.
-_IDEOGRAPHS = (("gb2312", "gb18030"), ("big5", "cp950"))
-_IDEOGRAPH = re.compile(r"[\x00-\x7f\u3000-\u303f\u4e00-\u9fff\uff00-\uff5e]*")
+_IDEOGRAPHS = (("gb2312", "gb18030"), ("shift_jis", "cp932"), ("big5", "cp950"))
+_IDEOGRAPH = re.compile(
+    r"(?!.*[a-z][\u3000-\u9fff]|.*[\u3000-\u9fff][a-z])[\x00-\x7f\u3000-\u30ff\u4e00-\u9fff\uff00-\uff5e]*", re.DOTALL
+)
+# What no name has: marks side by side, any but an apostrophe inside of a word, and sharp s behind a consonant.
+_ODD = re.compile(
+    r"[\u2013-\u2026]{2}|\w[\u2013\u2014\u2018\u201c-\u201e\u2026\xab\xbb\xb7\xbf\xa1]\w|[b-df-hj-np-tv-xz\u2013-\u2026]\xdf",
+    re.IGNORECASE,
+)
 
 
 class _Language(NamedTuple):
@@ -37,8 +48,7 @@ _LANGUAGES: tuple[_Language, ...] = (
             "äöüßéèàçñ",  # German, with names of neighbours
             "àâæçéèêëîïôœùûüÿ",
             "áéíóúüñ",
-            "àçèéíïòóúü",
-            "àèéìíîòóùú",
+            "àèéìîòù",
             "áâãàçéêíóôõúü",
             "åäöæøéèü",
             "éëïöüèê",
@@ -54,6 +64,7 @@ _LANGUAGES: tuple[_Language, ...] = (
             "ăâîşţ",
         ),
     ),
+    _Language(("cp850", "cp1252"), ("àçèéíïòóúü",)),
     _Language(("cp857", "cp1254"), ("çğıöşüâîû",)),
     _Language(("cp852", "cp1250"), ("čćđšžäöü",)),
     _Language(("cp850", "cp1252"), ("áðéíóúýþæö",)),
@@ -95,7 +106,7 @@ def _fits(names: bytes, code_page: str, alphabet: str, *, is_latin: bool) -> boo
     letters = frozenset(alphabet + alphabet.upper() + "\u0130\u1e9e")
     if not {character for character in text if not character.isascii()} <= letters | _PUNCTUATION | _SIGNS:
         return False
-    if any(sign in _SIGNS and after.isalpha() for sign, after in pairwise(text)):
+    if _ODD.search(text) or any(sign in _SIGNS and after.isalpha() for sign, after in pairwise(text)):
         return False
     words = ["".join(word) for is_letter, word in groupby(text, str.isalpha) if is_letter]
     return all(_is_word(word, letters, is_latin=is_latin) for word in words) and _has_vowels(words)
@@ -107,16 +118,23 @@ def _has_vowels(words: list[str]) -> bool:
     return sum(letter in _VOWELS for letter in letters) >= _VOWEL_SHARE * len(letters)
 
 
+def _pairs(word: str) -> Iterator[tuple[int, str]]:
+    return ((at, word[at : at + 2]) for at in range(len(word) - 1))
+
+
 def _is_word(word: str, letters: frozenset[str], *, is_latin: bool) -> bool:
     """Return whether a person may have written a word.
 
-    No scripts are mixed, and no capital that is not ASCII follows a small letter.
+    No scripts are mixed, and no capital that is not ASCII follows a small letter, or a capital before a small one.
     """
     own = [character in letters for character in word]
     if not any(own):
         return True
     if any(before.islower() and after.isupper() and not after.isascii() for before, after in pairwise(word)):
         return False
+    if any(two.isupper() and not two[1].isascii() and word[at + 2 : at + 3].islower() for at, two in _pairs(word)):
+        return False
     if not is_latin:
         return all(own)
-    return max(len(list(run)) for is_own, run in groupby(own) if is_own) <= _RUN
+    longest = max(len(list(run)) for is_own, run in groupby(own) if is_own)
+    return longest <= _RUN and (longest < len(word) or longest <= _WHOLE)
