@@ -74,7 +74,7 @@ def parsed(file: Path, authenticator: Authenticator) -> Iterator[ParsedMail]:
             store = FolderStore(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mailhaul-"))).resolve())
         uploads = stack.enter_context(ThreadPoolExecutor(4))
         processor = Processor(store, Metrics(), uploads, authenticator=authenticator)
-        yield ParsedMail(processor.process(_stored(spool, store)), store)
+        yield ParsedMail(processor.process(_stored(spool, store)).manifest, store)
 
 
 def _fill(spool: Spool, raw: BinaryIO) -> None:

@@ -52,8 +52,8 @@ class EventType(StrEnum):
     UPDATED = "dev.mailhaul.message.updated.v1"
 
 
-class Envelope(Record):
-    """CloudEvents 1.0 in JSON, as every sink gets it; a `traceparent` may be added to these fields."""
+class _Head(Record):
+    """What CloudEvents asks for besides `data`, which follows behind it."""
 
     specversion: Literal["1.0"] = Field(default="1.0", description="Of CloudEvents")
     id: str = Field(
@@ -65,6 +65,11 @@ class Envelope(Record):
     subject: str = Field(description="The message key")
     time: datetime = Field(description="When the event was made")
     datacontenttype: Literal["application/json"] = Field(default="application/json", description="Of `data`")
+
+
+class Envelope(_Head):
+    """CloudEvents 1.0 in JSON, as every sink gets it; a `traceparent` may be added to these fields."""
+
     data: Manifest = Field(description="The manifest, without the fields of e-invoices")
 
 
@@ -103,7 +108,13 @@ def event_ids(message_keys: Iterable[str], updates: int = 0) -> list[str]:
     ]
 
 
-def make_event(event_type: EventType, manifest: Manifest, time: datetime, traceparent: str | None = None) -> Event:
+def make_event(
+    event_type: EventType,
+    manifest: Manifest,
+    time: datetime,
+    traceparent: str | None = None,
+    content: bytes | None = None,
+) -> Event:
     """Return the event of a manifest, cut to the size that every sink can carry.
 
     Args:
@@ -116,8 +127,11 @@ def make_event(event_type: EventType, manifest: Manifest, time: datetime, tracep
         time: when it happened (timezone-aware).
         traceparent: of the step that made the event, for CloudEvents' distributed tracing extension. It says nothing
             about the message; a repeated event may have another one or none.
+        content: the manifest's JSON, where it was written just now. Most events have all of it, and it need not be
+            made again.
     """
-    bodies = (_encode(event_type, cut, time) for cut in _cuts(_without_fields(manifest)))
+    cuts = _cuts(_without_fields(manifest))
+    bodies = (_encode(event_type, cut, time, content if cut is manifest else None) for cut in cuts)
     body = next(body for body in bodies if len(body) <= _ROOM)
     if traceparent is not None:
         # The rest is byte for byte the same as without it.
@@ -125,10 +139,12 @@ def make_event(event_type: EventType, manifest: Manifest, time: datetime, tracep
     return Event(_id(event_type, manifest), event_type, manifest.mailbox.id, body)
 
 
-def event_of(manifest: Manifest, time: datetime, traceparent: str | None = None) -> Event:
-    """Return the event of a manifest that was written; `time` and `traceparent` as for `make_event`."""
+def event_of(
+    manifest: Manifest, time: datetime, traceparent: str | None = None, content: bytes | None = None
+) -> Event:
+    """Return the event of a manifest that was written; the other arguments are as for `make_event`."""
     oversize = manifest.parse.status == "oversize"
-    return make_event(EventType.OVERSIZE if oversize else EventType.RECEIVED, manifest, time, traceparent)
+    return make_event(EventType.OVERSIZE if oversize else EventType.RECEIVED, manifest, time, traceparent, content)
 
 
 def updated_event(manifest: Manifest, time: datetime, traceparent: str | None = None) -> Event:
@@ -163,20 +179,19 @@ def traceparent_of(event: Event) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def _encode(event_type: EventType, manifest: Manifest, time: datetime) -> bytes:
-    envelope = Envelope(
+def _encode(event_type: EventType, manifest: Manifest, time: datetime, content: bytes | None) -> bytes:
+    head = _Head(
         id=_id(event_type, manifest),
         type=event_type,
         source=f"/mailboxes/{manifest.mailbox.id}",
         subject=manifest.message_key,
         time=time,
-        data=manifest,
     )
     try:
-        return envelope.model_dump_json(by_alias=True).encode()
+        return b'%b,"data":%b}' % (head.model_dump_json().encode()[:-1], content or manifest.to_json())
     except PydanticSerializationError:  # a lone surrogate, which UTF-8 cannot hold
-        content = envelope.model_dump(mode="json", by_alias=True)
-        return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+        written = head.model_dump(mode="json") | {"data": manifest.model_dump(mode="json", by_alias=True)}
+        return json.dumps(written, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
 def _id(event_type: EventType, manifest: Manifest) -> str:

@@ -66,4 +66,4 @@ def process(raw: bytes, **how: Any) -> Processed:
         received_at=None,
     )
     with ThreadPoolExecutor(4) as uploads:
-        return Processed(Processor(store, Metrics(), uploads, **how).process(message), store)
+        return Processed(Processor(store, Metrics(), uploads, **how).process(message).manifest, store)

@@ -51,7 +51,7 @@ def event_of_mail(raw: bytes) -> bytes:
         labels={"company": "example"},
     )
     with ThreadPoolExecutor(1) as uploads:
-        manifest = Processor(store, Metrics(), uploads).process(message)
+        manifest = Processor(store, Metrics(), uploads).process(message).manifest
     return event_of(manifest, RECEIVED.replace(second=2)).body
 
 

@@ -11,7 +11,7 @@ import io
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from ingest import __version__
 from ingest.containers.limits import ContainerLimits
@@ -55,6 +55,13 @@ if TYPE_CHECKING:
 PARSER = f"mailhaul {__version__}"
 
 
+class Written(NamedTuple):
+    """A manifest, and its JSON as it was written."""
+
+    manifest: Manifest
+    content: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class Processor:
     """Processes messages.
@@ -89,7 +96,7 @@ class Processor:
 
     def process(
         self, message: OpenMessage, confirm: Callable[[], None] = lambda: None, renewal: Renewal | None = None
-    ) -> Manifest:
+    ) -> Written:
         """Parse a stored message, store its parts, write its manifest; returns the manifest.
 
         Args:
@@ -112,7 +119,9 @@ class Processor:
         manifest = with_rules(manifest, self.rules)
         if self.duplicates is None or renewal is None:
             confirm()
-        self._write(manifest)
+        content = manifest.to_json()
+        assert manifest.manifest is not None
+        put_json(self.store, manifest.manifest, content)
         for code in manifest.parse.defects:
             self.metrics.defect(code)
         for attachment in manifest.attachments:
@@ -121,7 +130,7 @@ class Processor:
                 self.metrics.defect(code)
             if attachment.scan is not None:
                 self.metrics.count("scans_total", attachment.scan.status)
-        return manifest
+        return Written(manifest, content)
 
     def read(self, message: OpenMessage) -> Manifest:
         """Parse a stored message and store its parts; returns its manifest, without duplicates and rules.
@@ -202,10 +211,6 @@ class Processor:
         if not self.extra_fields:
             return headers
         return headers.model_copy(update={"extra": extra_fields(fields, self.extra_fields, self.limits)})
-
-    def _write(self, manifest: Manifest) -> None:
-        assert manifest.manifest is not None
-        put_json(self.store, manifest.manifest, manifest.to_json())
 
 
 def put_json(store: StoreWriter, key: str, body: bytes) -> ObjectRef:

@@ -138,13 +138,13 @@ class ProcessStage:
         manifest = None
         try:
             with self.keeper.hold(self.ledger.messages, claim, LONGEST) as lease:
-                manifest = self._manifest(
+                manifest, content = self._processed(
                     message, lambda: self.keeper.confirm(lease), Renewal(claim, self.keeper.seconds)
                 )
                 lease.check()
                 if manifest is not None:
                     self._count_quarantine(message, manifest)
-                event = self._event(message, manifest, span)
+                event = self._event(message, manifest, content, span)
                 ahead.begun = self.ledger.complete(claim, self._here(message), event, ahead.following)
         except MailhaulError as error:
             self._retry_or_fail(claim, message, error, span, written=manifest is not None)
@@ -155,17 +155,22 @@ class ProcessStage:
             if manifest is not None:
                 self._report(message, manifest, span)
 
-    def _manifest(self, message: OpenMessage, confirm: Callable[[], None], renewal: Renewal) -> Manifest | None:
-        """Process a message, or update it; None if there is nothing to update."""
+    def _processed(
+        self, message: OpenMessage, confirm: Callable[[], None], renewal: Renewal
+    ) -> tuple[Manifest | None, bytes | None]:
+        """Process a message, or update it; returns its manifest, None if there is nothing to update, and its JSON."""
         if message.update is None:
             return self.processor.process(message, confirm, renewal)
-        return Reprocessor(self.processor, self.now).update(message, confirm)
+        return Reprocessor(self.processor, self.now).update(message, confirm), None
 
-    def _event(self, message: OpenMessage, manifest: Manifest | None, span: Span) -> Event | None:
+    def _event(
+        self, message: OpenMessage, manifest: Manifest | None, content: bytes | None, span: Span
+    ) -> Event | None:
         if manifest is None or not message.publish:
             return None
-        event = event_of if message.update is None else updated_event
-        return event(manifest, self.now(), span.traceparent)
+        if message.update is not None:
+            return updated_event(manifest, self.now(), span.traceparent)
+        return event_of(manifest, self.now(), span.traceparent, content)
 
     def _count_quarantine(self, message: OpenMessage, manifest: Manifest) -> None:
         if manifest.quarantine is not None:

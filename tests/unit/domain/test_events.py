@@ -6,20 +6,40 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from ingest.domain.events import MAX_EVENT_ATTACHMENTS, MAX_EVENT_BYTES, Event, EventType, make_event, traceparent_of
+import pytest
+
+from ingest.domain.events import (
+    MAX_EVENT_ATTACHMENTS,
+    MAX_EVENT_BYTES,
+    Event,
+    EventType,
+    event_of,
+    make_event,
+    traceparent_of,
+)
+from ingest.domain.invoice import Invoice, InvoiceFields
 from ingest.domain.mail import Address, Headers
-from ingest.domain.manifest import Attachment, MailboxRef, Manifest, ObjectRef, Parse
+from ingest.domain.manifest import (
+    Attachment,
+    MailboxRef,
+    Manifest,
+    ObjectRef,
+    Parse,
+    Update,
+)
 
 AT = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 LATER = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
 
 
+REF = ObjectRef(bucket="b", key="k", size=1, sha256="00")
+
+
 def manifest(attachments: int = 0, name: str = "invoice.pdf", **headers: Any) -> Manifest:
-    ref = ObjectRef(bucket="b", key="k", size=1, sha256="00")
     return Manifest(
         message_key="0" * 32,
         mailbox=MailboxRef(id="invoices-de", labels={"tenant": "de"}, unique_id="42"),
-        raw=ref,
+        raw=REF,
         headers=Headers(**headers),
         attachments=[
             Attachment(
@@ -30,7 +50,7 @@ def manifest(attachments: int = 0, name: str = "invoice.pdf", **headers: Any) ->
                 detected_type="application/pdf",
                 size=1,
                 sha256="00",
-                object=ref,
+                object=REF,
             )
             for part in range(attachments)
         ],
@@ -102,6 +122,39 @@ def test_truncation_does_not_depend_on_the_traceparent() -> None:
         assert data_of(traced.body) == data_of(plain.body)
         carried.add(len(data_of(plain.body)["attachments"]))
     assert carried == {0, 1}
+
+
+def test_json_of_the_manifest_need_not_be_made_again() -> None:
+    whole = manifest(MAX_EVENT_ATTACHMENTS, subject="\N{LATIN SMALL LETTER U WITH DIAERESIS}")
+    for trace in (None, "00-1-2-01"):
+        assert event_of(whole, AT, trace, whole.to_json()) == event_of(whole, AT, trace)
+    assert b'"data":"just written"}' in event_of(whole, AT, None, b'"just written"').body
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [
+        manifest(MAX_EVENT_ATTACHMENTS + 1),
+        manifest(30, name="n" * 3000),
+        manifest().model_copy(
+            update={"update": Update(number=1, at=AT, superseded=[manifest(1).attachments[0].object])}
+        ),
+        manifest().model_copy(
+            update={
+                "attachments": [
+                    manifest(1)
+                    .attachments[0]
+                    .model_copy(
+                        update={"invoice": Invoice(format="ubl", confidence="certain", fields=InvoiceFields())}
+                    )
+                ]
+            }
+        ),
+    ],
+    ids=["many attachments", "too large", "updated", "fields of an invoice"],
+)
+def test_json_of_a_manifest_is_not_used_for_an_event_with_less(cut: Manifest) -> None:
+    assert event_of(cut, AT, None, cut.to_json()) == event_of(cut, AT)
 
 
 def test_foreign_event_has_no_traceparent() -> None:
