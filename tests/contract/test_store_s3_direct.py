@@ -14,7 +14,13 @@ import trustme
 
 from ingest.adapters.stores import s3_direct
 from ingest.adapters.stores.s3_connections import Network, Route
-from ingest.errors import ObjectExistsError, StoreCorruptError, StoreRefusedError, StoreUnavailableError
+from ingest.errors import (
+    ObjectExistsError,
+    ObjectMissingError,
+    StoreCorruptError,
+    StoreRefusedError,
+    StoreUnavailableError,
+)
 from tests.support.odd_s3 import OddServer, running_odd_server
 from tests.support.stores import put, read
 
@@ -138,10 +144,32 @@ def test_unexpected_answer_is_left_to_boto3_for_a_while(
     assert is_direct(odd)
 
 
-def test_missing_object_does_not_end_direct_requests(odd: OddServer, store: S3Store) -> None:
+def test_missing_object_is_found_missing_without_boto3(odd: OddServer, store: S3Store) -> None:
     assert store.stat("box/missing") is None
-    put(store, "box/a", b"bytes")
-    assert is_direct(odd)
+    with pytest.raises(ObjectMissingError):
+        read(store, "box/missing")
+    assert [method for method, _, _ in odd.requests] == ["HEAD", "GET", "GET"]
+    assert all(is_direct(odd, number) for number in range(3))
+
+
+def test_page_with_status_404_is_not_taken_for_a_missing_object(odd: OddServer, store: S3Store) -> None:
+    odd.quirks = {"404 in a page"}
+    with pytest.raises(StoreRefusedError, match="not one of an object store"):
+        read(store, "box/first")
+    with pytest.raises(StoreRefusedError, match="not one of an object store"):
+        store.stat("box/first")
+
+
+def test_listing_goes_on_with_the_next_page(odd: OddServer, store: S3Store) -> None:
+    odd.quirks = {"two pages"}
+    assert [(found.key, found.size) for found in store.stored("box/")] == [("box/1", 1), ("box/2", 1)]
+
+
+@pytest.mark.parametrize("quirk", ["truncated", "repeats a page"])
+def test_listing_that_the_server_does_not_end_is_an_error(odd: OddServer, store: S3Store, quirk: str) -> None:
+    odd.quirks = {quirk}
+    with pytest.raises(StoreUnavailableError, match="not one of an object store"):
+        list(store.stored("box/"))
 
 
 def test_connection_that_the_server_closed_is_replaced(odd: OddServer, store: S3Store) -> None:

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from email.message import Message
 
+_PAGES = {"page": 200, "forbids in a page": 403, "404 in a page": 404}
+# The tokens that a listing names, one for each page.
+_LISTINGS = {"truncated": [""], "repeats a page": ["same", "same"], "two pages": ["next"]}
+
 
 class OddServer(ThreadingHTTPServer):
     """Stores and returns objects like S3, except for what `quirks` names."""
@@ -98,10 +102,10 @@ class OddHandler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         key, _ = self._begin()
-        if "page" in self.server.quirks:
-            self._page(200)
-        elif "forbids in a page" in self.server.quirks:
-            self._page(403)
+        if page := self.server.quirks & _PAGES.keys():
+            self._page(_PAGES[page.pop()])
+        elif listing := self.server.quirks & _LISTINGS.keys():
+            self._list(_LISTINGS[listing.pop()])
         elif "busy" in self.server.quirks:
             self._refuse(503, "SlowDown", "Please reduce your request rate.")
         elif "drops" in self.server.quirks and self._refuses_once_more():
@@ -124,6 +128,17 @@ class OddHandler(BaseHTTPRequestHandler):
             self.close_connection = True
         else:
             self._give(key, self.server.objects.get(key, b""))
+
+    def _list(self, tokens: list[str]) -> None:
+        """Send a page with an object that is named after it."""
+        number = sum(method == "GET" for method, _, _ in self.server.requests)
+        entry = f"<Key>box/{number}</Key><LastModified>2026-03-02T00:00:00Z</LastModified><Size>1</Size>"
+        token = (
+            f"<NextContinuationToken>{tokens[number - 1]}</NextContinuationToken>" if number <= len(tokens) else ""
+        )
+        more = "true" if token else "false"
+        body = f"<IsTruncated>{more}</IsTruncated><Contents>{entry}</Contents>{token}"
+        self._answer(200, f"<ListBucketResult>{body}</ListBucketResult>".encode())
 
     def do_POST(self) -> None:
         key, _ = self._begin()
@@ -151,6 +166,8 @@ class OddHandler(BaseHTTPRequestHandler):
         key, _ = self._begin()
         if "page" in self.server.quirks:
             self._answer(200, kind="text/html")
+        elif "404 in a page" in self.server.quirks:
+            self._answer(404, kind="text/html")
         else:
             self._give(key, b"")
 

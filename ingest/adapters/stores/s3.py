@@ -279,17 +279,21 @@ class S3Store(Store):
 
     @override
     def stored(self, prefix: str) -> Iterator[Stored]:
-        with translated(), limited(self._piece_timeout):
-            pages = iter(self._client().get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix))
+        token = ""
         while True:
+            # Not by boto3's paginator, which reads its description from the disk for each listing.
+            following: Any = {"ContinuationToken": token} if token else {}
             with translated(), limited(self._piece_timeout):
-                page = next(pages, None)
-            if page is None:
-                return
+                page = self._client().list_objects_v2(Bucket=self.bucket, Prefix=prefix, **following)
             if "IsTruncated" not in page:  # every listing has it, an empty one too
                 raise not_a_store()
             for entry in page.get("Contents", ()):
                 yield Stored(entry["Key"], entry["LastModified"].timestamp(), entry["Size"])
+            if not page["IsTruncated"]:
+                return
+            before, token = token, page.get("NextContinuationToken", "")
+            if token in {"", before}:
+                raise not_a_store()
 
     def _client(self) -> S3Client:
         return self._clients.direct().boto
@@ -347,7 +351,7 @@ class S3Store(Store):
 
     def _raise_if_present(self, key: str) -> None:
         try:
-            self._client().head_object(Bucket=self.bucket, Key=key)
+            self._clients.direct().head_object(key)
         except ClientError as error:
             if is_missing(error):
                 return
@@ -357,7 +361,7 @@ class S3Store(Store):
     def _explain_head_error(self, key: str, error: ClientError) -> ClientError:
         """Repeat a refused HEAD as GET, whose answer has a body: HEAD's 404 may mean the bucket, its 403 anything."""
         try:
-            self._client().get_object(Bucket=self.bucket, Key=key)["Body"].close()
+            self._clients.direct().get_object(key)["Body"].close()
         except ClientError as explained:
             return explained
         return error

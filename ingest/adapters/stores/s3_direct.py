@@ -3,8 +3,8 @@
 boto3 makes the first request. What it sends shows where the bucket is and how requests are signed: endpoint,
 addressing, region, credentials and redirections are its business. Once a request of boto3's has succeeded, later ones
 are sent from here. An answer that is not the expected one is left to boto3, which makes the request again with its
-retries: so there is one place that knows what refusals mean. After a failure boto3 has the bucket to itself for a
-while.
+retries: so there is one place that knows what refusals mean, apart from two: an object is there already,
+or missing. After a failure boto3 has the bucket to itself for a while.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ _SCOPE = re.compile(rf"{ALGORITHM} Credential=[^/,]+/\d{{8}}/([^/,]+)/s3/aws4_re
 _OK, _PARTIAL = 200, 206
 _NOT_FOUND, _CONFLICT, _PRECONDITION_FAILED, _OUT_OF_RANGE = 404, 409, 412, 416
 _PRESENT = b"<Code>PreconditionFailed</Code>"
+_MISSING = b"<Code>NoSuchKey</Code>"
 # Seconds that boto3 makes every request after one of ours failed.
 PAUSE = 30.0
 
@@ -111,8 +112,7 @@ class DirectClient:
             if exchange.status == _OK:
                 return _answer(fields)
             if exchange.status == _PRECONDITION_FAILED and _PRESENT in content:
-                error: Any = {"Error": {"Code": "PreconditionFailed"}, "ResponseMetadata": {"HTTPStatusCode": 412}}
-                raise ClientError(error, "PutObject")
+                raise _refused("PreconditionFailed", exchange.status, "PutObject")
             self._leave_to_boto(exchange)
         answer = self.boto.put_object(Bucket=self._bucket, Key=key, Body=body, **arguments)
         self._learn(key)
@@ -130,7 +130,9 @@ class DirectClient:
             if exchange.status == _OK or (part is not None and exchange.status == _PARTIAL):
                 fields = exchange.fields
                 return {**_answer(fields), "Body": exchange, "ContentRange": fields.get("content-range")}
-            exchange.read_all()
+            content = exchange.read_all()
+            if exchange.status == _NOT_FOUND and _MISSING in content:
+                raise _refused("NoSuchKey", exchange.status, "GetObject")
             self._leave_to_boto(exchange)
         wanted: Any = {} if part is None else {"Range": part}
         answer = self.boto.get_object(Bucket=self._bucket, Key=key, **wanted)
@@ -148,6 +150,8 @@ class DirectClient:
                     name.removeprefix(_METADATA): fields[name] for name in fields if name.startswith(_METADATA)
                 }
                 return {**_answer(fields), "ContentLength": int(fields["content-length"]), "Metadata": metadata}
+            if exchange.status == _NOT_FOUND:  # which says as little to boto3: there is no document behind it
+                raise _refused("404", exchange.status, "HeadObject")
             self._leave_to_boto(exchange)
         answer = self.boto.head_object(Bucket=self._bucket, Key=key)
         self._learn(key)
@@ -215,6 +219,12 @@ def _headers(arguments: Mapping[str, Any]) -> dict[str, str] | None:
         else:
             return None
     return headers
+
+
+def _refused(code: str, status: int, operation: str) -> ClientError:
+    """Return the error that boto3 would raise."""
+    answer: Any = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(answer, operation)
 
 
 def _answer(fields: Mapping[str, str]) -> dict[str, Any]:
