@@ -3,6 +3,11 @@
 It receives all messages pipelined, hashes each once, parses it once with our parser, writes raw, parts and a manifest
 in this order, calls the ledger once for each batch, and appends the events to a file. It retries nothing, checks
 nothing, and knows one server, one store and one sink.
+
+Its requests to a bucket are as many as those of `drain`: one PUT for raw, each part and the manifest, with a SHA-256
+that the server compares. It leaves out what the contract demands besides: it decodes no header and no
+charset, so that its event names neither sender nor subject, claims no message, looks for no duplicates, and keeps
+neither seen set nor checkpoint.
 """
 
 from __future__ import annotations
