@@ -240,8 +240,9 @@ def gmail(*mails: tuple[bytes, bytes], first: bool = False) -> list[Step]:
     return steps
 
 
-def fetched(*mails: tuple[bytes, bytes]) -> list[Step]:
-    return [step for number, (_, raw) in enumerate(mails, 1) for step in asked(f"RETR {number}", whole(raw))]
+def fetched(*mails: tuple[bytes, bytes], newest_first: bool = False) -> list[Step]:
+    rows = sorted(enumerate(mails, 1), reverse=newest_first)
+    return [step for number, (_, raw) in rows for step in asked(f"RETR {number}", whole(raw))]
 
 
 def test_a_window_is_polled_until_it_shows_nothing_new() -> None:
@@ -269,7 +270,7 @@ def test_session_with_unstored_mail_never_sends_quit() -> None:
     drop = [(b"u1", mail("1")), (b"u2", mail("2"))]
     scripts = [
         [*gmail(*drop, first=True), *fetched(*drop), Drain()],
-        [*gmail(*drop), *fetched(*drop), Expect("QUIT")],
+        [*gmail(*drop), *fetched(*drop, newest_first=True), Expect("QUIT")],
         [*gmail(), Expect("QUIT")],
     ]
     with polling(scripts, quirks=GMAIL) as (made, server):
