@@ -129,7 +129,10 @@ class HttpConnect(Relay):
     def negotiate(self, client: socket.socket) -> socket.socket | None:
         request = b""
         while not request.endswith(b"\r\n\r\n"):
-            request += client.recv(65536)
+            piece = client.recv(65536)
+            if not piece:
+                return None
+            request += piece
         line, *header = request.decode().split("\r\n")
         host, _, port = line.split()[1].rpartition(":")
         self.asked.append((host, int(port)))
