@@ -7,22 +7,22 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.benchmarks.pop3_measure import Figure, measure
+from tests.benchmarks.pop3_measure import IN_MEMORY, Figure, measure
 from tests.benchmarks.processes import cpu_of
-from tests.support.s3 import REGION, Account
+from tests.support.s3 import REGION, Account, S3Server
 from tests.support.service import write_config
 from tests.support.valkey import Valkey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from tests.support.dovecot import Dovecot
-    from tests.support.s3 import S3Server
 
 PASSWORD = b"secret"
 _numbers = count()
@@ -71,8 +71,9 @@ class Contest:
     endpoint: str
 
     def medians(self, command: Callable[[Place], list[str]], store: str, mails: Sequence[bytes], runs: int) -> Figure:
-        """Return the medians of several runs."""
-        figures = [self.run(command, store, mails) for _ in range(runs)]
+        """Return the medians of several runs; arguments as for `run`."""
+        with self._delivered(mails) as model:
+            figures = [self._run(command, store, model, len(mails)) for _ in range(runs)]
         return Figure(
             wall=statistics.median(figure.wall for figure in figures),
             cpu=statistics.median(figure.cpu for figure in figures),
@@ -90,15 +91,44 @@ class Contest:
         Returns:
             CPU of the process, its children and the ledger; wall from start to end; peak memory of the process.
         """
+        with self._delivered(mails) as model:
+            return self._run(command, store, model, len(mails))
+
+    @contextmanager
+    def _delivered(self, mails: Sequence[bytes]) -> Iterator[str]:
+        """Deliver the mails to a maildrop, whose user is returned, for the maildrops of all runs to link to."""
+        with self._user() as model:
+            for mail in mails:
+                self.dovecot.deliver(model, mail)
+            yield model
+
+    @contextmanager
+    def _user(self) -> Iterator[str]:
         user = f"box-{next(_numbers)}"
         self.dovecot.add_user(user, PASSWORD.decode())
-        for mail in mails:
-            self.dovecot.deliver(user, mail)
-        bucket = self.s3.make_bucket(user) if store == "s3" else ""
-        with tempfile.TemporaryDirectory(prefix=f"{user}-", dir=self.folder) as name, Valkey(Path(name)) as ledger:
+        try:
+            yield user
+        finally:
+            self.dovecot.remove_user(user)
+
+    @contextmanager
+    def _bucket(self, name: str) -> Iterator[str]:
+        self.s3.make_bucket(name)
+        try:
+            yield name
+        finally:
+            self.s3.drop_bucket(name)
+
+    def _run(self, command: Callable[[Place], list[str]], store: str, model: str, messages: int) -> Figure:
+        with ExitStack() as stack:
+            user = stack.enter_context(self._user())
+            self.dovecot.deliver_same(user, model)
+            bucket = stack.enter_context(self._bucket(user)) if store == "s3" else ""
+            name = stack.enter_context(tempfile.TemporaryDirectory(prefix=f"{user}-", dir=self.folder))
+            ledger = stack.enter_context(Valkey(Path(name)))
             assert ledger.process is not None
             place = Place(
-                *(user, len(mails), self.pop3_port, self.dovecot.ca_file, Path(name), ledger.url),
+                *(user, messages, self.pop3_port, self.dovecot.ca_file, Path(name), ledger.url),
                 *(self.endpoint, bucket, self.s3.owner),
             )
             before = cpu_of(ledger.process.pid)
@@ -107,7 +137,7 @@ class Contest:
             arrived = len(place.events.read_bytes().splitlines()) if place.events.exists() else 0
         log = (self.folder / "output.log").read_text("utf-8", "replace")[-2000:]
         assert not figure.note, f"{figure.note}\n{log}"
-        assert arrived == len(mails), f"{arrived} of {len(mails)} events arrived\n{log}"
+        assert arrived == messages, f"{arrived} of {messages} events arrived\n{log}"
         return Figure(figure.wall, figure.cpu + spent, figure.mib)
 
     def _measure(self, command: list[str]) -> Figure:
@@ -115,6 +145,13 @@ class Contest:
             # Where Python may not keep bytecode, each start would compile the source anew.
             environment = {**os.environ, **self.s3.environment, "PYTHONDONTWRITEBYTECODE": ""}
             return measure(command, lambda words: subprocess.Popen(words, stdout=log, stderr=log, env=environment))
+
+
+@contextmanager
+def s3_in_memory() -> Iterator[S3Server]:
+    """Run an S3 server whose objects are in memory where there is such a place: no disk of its is to be measured."""
+    with tempfile.TemporaryDirectory(prefix="mailhaul-bench-", dir=IN_MEMORY) as name, S3Server(Path(name)) as s3:
+        yield s3
 
 
 def drain_command(place: Place) -> list[str]:

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks.contest import Contest, drain_command
+from tests.benchmarks.contest import Contest, drain_command, s3_in_memory
 from tests.benchmarks.floor_child import Work
 from tests.benchmarks.mime_mails import mails_of_sizes
 from tests.support.dovecot import running_dovecot
-from tests.support.s3 import REGION, S3Server
+from tests.support.s3 import REGION
 
 if TYPE_CHECKING:
     from tests.benchmarks.contest import Place
@@ -65,7 +65,7 @@ def main() -> None:
     with (
         tempfile.TemporaryDirectory(prefix="mailhaul-bench-") as name,
         running_dovecot() as dovecot,
-        S3Server(Path(name) / "s3") as s3,
+        s3_in_memory() as s3,
     ):
         contest = Contest(Path(name), dovecot, s3, dovecot.pop3s_port, s3.endpoint)
         for store in STORES:

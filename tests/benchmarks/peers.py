@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks.contest import PASSWORD, Contest, drain_command
+from tests.benchmarks.contest import PASSWORD, Contest, drain_command, s3_in_memory
 from tests.benchmarks.mime_mails import mails_of_sizes
 from tests.support.dovecot import running_dovecot
 from tests.support.proxy import DelayProxy
-from tests.support.s3 import REGION, S3Server
+from tests.support.s3 import REGION
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -124,7 +124,7 @@ def main() -> None:
     with (
         tempfile.TemporaryDirectory(prefix="mailhaul-bench-") as name,
         running_dovecot() as dovecot,
-        S3Server(Path(name) / "s3") as s3,
+        s3_in_memory() as s3,
     ):
         for delay in ROUND_TRIPS:
             with ExitStack() as stack:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _PATIENCE = 600.0
 _LOOK = 0.002  # seconds between two looks at a process's memory
 # In memory where there is such a place: a disk's time for fsync is nobody's here.
-_FOLDER = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - a folder of our own is made below it
+IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - a folder of our own is made below it
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ def _program(contestant: str, task: Task) -> Figure:
     program = PROGRAMS[contestant]
     if not program.installed:
         return Figure(note=f"not installed (Debian: {program.package})")
-    with tempfile.TemporaryDirectory(prefix="mailhaul-bench-", dir=_FOLDER) as name:
+    with tempfile.TemporaryDirectory(prefix="mailhaul-bench-", dir=IN_MEMORY) as name:
         folder = Path(name)
         arguments = program.prepare(folder, task.target)
         user = _hand_over(folder)

@@ -44,6 +44,7 @@ from ingest.metrics import Metrics
 from ingest.ports.wakeups import Queue
 from ingest.testing.wakeups import MemoryWakeups
 from ingest.wiring.build import build
+from tests.benchmarks.pop3_measure import IN_MEMORY
 from tests.benchmarks.processes import cpu_of, usage_by_role, waited_for_cores
 from tests.support.bench import never
 from tests.support.dovecot import running_dovecot
@@ -60,7 +61,6 @@ if TYPE_CHECKING:
 
 PROCESSES = (1, 2)
 MAILBOXES = 20
-IN_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder with a name of its own is made in it
 _PAUSE = 0.02
 
 
@@ -173,7 +173,7 @@ def main() -> None:
         table.add_column(head, justify="right")
     logs.configure("json", "warning", sys.stderr)
     alone: float | None = None
-    memory = tempfile.TemporaryDirectory(prefix="mailhaul-bench-", dir=IN_MEMORY if IN_MEMORY.is_dir() else None)
+    memory = tempfile.TemporaryDirectory(prefix="mailhaul-bench-", dir=IN_MEMORY)
     with memory as name, running_dovecot() as dovecot:
         for processes in PROCESSES:
             with fetched(Path(name) / str(processes), dovecot, processes, chosen.messages) as bench:

@@ -16,6 +16,7 @@ import json
 import os
 import pwd
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -166,6 +167,11 @@ class Dovecot:
         self._own(self._maildir(name))
         self.set_password(name, password)
 
+    def remove_user(self, name: str) -> None:
+        """Remove a maildrop that no session uses, with its mail."""
+        (self.folder / "users" / name).unlink()
+        shutil.rmtree(self._maildir(name))
+
     def set_password(self, name: str, password: str) -> None:
         """Set a password; it takes effect at once, or after a second if the user was known."""
         # One file for each user: Dovecot looks at most once a second whether a file it knows has changed.
@@ -190,6 +196,15 @@ class Dovecot:
         waiting.write_bytes(raw)
         self._own(waiting)
         waiting.rename(self._maildir(user) / "new" / name)
+
+    def deliver_same(self, user: str, other: str) -> None:
+        """Append to a maildrop the messages that were delivered to another one and that no session has listed yet.
+
+        They are hard links, so that thousands cost neither time nor room.
+        """
+        target = self._maildir(user) / "new"
+        for path in (self._maildir(other) / "new").iterdir():
+            (target / path.name).hardlink_to(path)
 
     def maildrop(self, user: str) -> list[bytes]:
         """Return the bytes of every message in a maildrop, as delivered, the oldest first."""
