@@ -1,11 +1,10 @@
 """Hand raw mail from the poller to the processor in memory, where both are in one process.
 
-Only a copy is handed over, of mail that is durable in the store already. What is not here is read from the store.
+Only mail that is durable in the store is handed over. What is not here is read from the store.
 """
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
     from ingest.domain.manifest import ObjectRef
     from ingest.usecases.spool import Spool
 
+_NOTHING = "", b""
+
 
 class HandOver:
     """Raw mail in memory that is still to be processed; nothing is kept unless it is `open`. Threads may share it."""
@@ -25,7 +26,7 @@ class HandOver:
     def __init__(self) -> None:
         self._most_bytes = 0
         self._lock = threading.Lock()
-        self._kept: dict[str, bytes] = {}
+        self._kept: dict[str, tuple[str, bytes]] = {}  # SHA-256 and bytes, by the key
         self._size = 0
 
     @contextmanager
@@ -40,29 +41,27 @@ class HandOver:
                 self._kept.clear()
 
     def keep(self, source: ObjectRef, spool: Spool) -> None:
-        """Keep a copy of a raw object that was stored, unless it is large or there is no room.
+        """Keep the bytes of a raw object that was stored, unless it is large or there is no room.
 
         Raises:
             SpoolError: the spool cannot be read.
         """
-        if not self._has_room(spool.size):
+        if spool.size > MEMORY_BYTES or spool.size > self._most_bytes:
             return
-        content = spool.reader().read()
+        kept = spool.sha256, spool.head(spool.size)
         with self._lock:
-            before = len(self._kept.get(source.key, b""))
-            if self._size - before + len(content) <= self._most_bytes:  # others may have filled it meanwhile
-                self._size += len(content) - before
-                self._kept[source.key] = content
+            _, before = self._kept.get(source.key, _NOTHING)
+            size = self._size - len(before) + spool.size
+            if size <= self._most_bytes:
+                self._size = size
+                self._kept[source.key] = kept
 
     def take(self, source: ObjectRef) -> bytes | None:
-        """Return the bytes of a raw object and forget them; None unless they are here and have its size and hash."""
-        with self._lock:
-            content = self._kept.pop(source.key, None)
-            self._size -= len(content or b"")
-        if content is None or (len(content), hashlib.sha256(content).hexdigest()) != (source.size, source.sha256):
-            return None
-        return content
+        """Return the bytes of a raw object and forget them; None unless they are here and have its size and hash.
 
-    def _has_room(self, size: int) -> bool:
+        The hash is the one that the spool made of these bytes, which cannot have changed since.
+        """
         with self._lock:
-            return size <= min(MEMORY_BYTES, self._most_bytes - self._size)
+            sha256, content = self._kept.pop(source.key, _NOTHING)
+            self._size -= len(content)
+        return content if (sha256, len(content)) == (source.sha256, source.size) else None

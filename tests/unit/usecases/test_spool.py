@@ -91,3 +91,22 @@ def test_what_is_read_and_hashed_is_what_was_written(size: int, piece: int) -> N
         assert spool.reader().read() == content
         assert os.pread(spool.descriptor(), size + 1, 0) == content
         assert spool.reader().read() == content
+
+
+@pytest.mark.parametrize("size", [1, MEMORY_BYTES + 1])
+def test_nothing_is_read_from_a_closed_spool(size: int) -> None:
+    spool = Spool()
+    spool.write(b"x" * size)
+    spool.close()
+    with pytest.raises(ValueError, match="closed"):
+        spool.head()
+    with pytest.raises(ValueError, match="closed"):
+        spool.reader()
+
+
+def test_bytes_in_memory_are_read_without_a_copy() -> None:
+    content = b"x" * 1_000
+    with closing(Spool()) as spool:
+        spool.write(content)
+        assert spool.head() is content
+        assert spool.reader().read() is content
