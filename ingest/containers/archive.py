@@ -7,6 +7,7 @@ business software use the code page of the machine that made them.
 
 from __future__ import annotations
 
+import re
 import stat
 import struct
 import zlib
@@ -39,6 +40,8 @@ _END_64 = struct.Struct(
 _LOCATOR_64_BYTES = 20
 _END_BYTES = _END.size + 65_535 + _LOCATOR_64_BYTES + _END_64.size  # with the longest comment
 _NAME_BYTES = 4096  # from which their code page is determined
+# Ends with a byte that is no part of a character of several bytes in any code page that is determined.
+_SEPARATED = re.compile(rb".*[ -/]", re.DOTALL)
 _PIECE = 65_536
 _METHODS = frozenset({ZIP_STORED, ZIP_DEFLATED, ZIP_BZIP2})  # LZMA declares how much memory it takes
 _ENCRYPTED, _UTF8 = 0x1, 0x800  # flags (APPNOTE section 4.4.4)
@@ -166,9 +169,17 @@ def _paths(entries: Sequence[ZipInfo]) -> list[str]:
 
 
 def _sample(names: list[bytes]) -> bytes:
-    """Return the first names, as many as show the code page: there may be a MiB of them."""
+    """Return the first names, as many as show the code page: there may be a MiB of them.
+
+    A single name that is longer ends between two characters, whichever code page it is in.
+    """
     sizes = accumulate(map(len, names))
-    return b"\n".join(name for name, size in zip(names, sizes, strict=True) if size <= _NAME_BYTES)
+    whole = [name for name, size in zip(names, sizes, strict=True) if size <= _NAME_BYTES]
+    if whole or not names:
+        return b"\n".join(whole)
+    beginning = names[0][:_NAME_BYTES]
+    found = _SEPARATED.match(beginning)
+    return found[0] if found else beginning
 
 
 def _bytes_of(entry: ZipInfo) -> bytes | None:

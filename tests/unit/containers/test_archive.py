@@ -114,6 +114,20 @@ def test_name_is_decoded_whatever_code_page_it_is_in(raw: bytes, name: str) -> N
     assert [each for each, _ in read(renamed(archive((placeholder, b"c")), placeholder, raw))[0]] == [name]
 
 
+@pytest.mark.parametrize(
+    ("folder", "codec"),
+    [("M\xe4rz", "cp1252"), ("\u0421\u0447\u0435\u0442", "cp1251"), ("\u8acb\u6c42\u66f8\u5370", "cp932")],
+)
+def test_code_page_is_determined_from_the_beginning_of_a_name_that_is_longer_than_the_sample(
+    folder: str, codec: str
+) -> None:
+    path = f"{folder}/" * 1000 + "a.pdf"
+    raw = path.encode(codec)
+    ascii_name = "x" * len(raw)
+    _, (end,), _ = read(renamed(archive((ascii_name, PDF)), ascii_name, raw))
+    assert end.location == path
+
+
 def test_extra_field_with_the_unicode_name_counts() -> None:
     info = zipfile.ZipInfo("Mrz.pdf")
     path = "März.pdf".encode()
