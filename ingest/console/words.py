@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup, escape
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 _THOUSAND = 1000
+_CODE = re.compile(r"`([^`]+)`")
 
 
 def moment(at: float | datetime | None) -> str:
@@ -75,6 +79,11 @@ def plain(code: str) -> str:
     return code.replace("_", " ").replace("-", " ")
 
 
+def coded(text: str) -> Markup:
+    """Return a text as HTML, what is in backticks as code."""
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped
+
+
 FILTERS: dict[str, Callable[..., Any]] = {
     "moment": moment,
     "second": second,
@@ -84,4 +93,5 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "size": size,
     "money": money,
     "plain": plain,
+    "coded": coded,
 }

@@ -19,6 +19,7 @@ from ingest.admin.stored_messages import stored_messages
 from ingest.console.asking import search_of
 from ingest.console.content import send_object
 from ingest.console.errors import FilterError
+from ingest.console.words import coded
 from ingest.domain.manifest import ObjectRef
 from ingest.domain.tombstone import RawErased
 from ingest.errors import MaildropAuthError
@@ -333,3 +334,10 @@ def test_failing_mailbox_says_in_words_what_to_do(filled: Console) -> None:
     assert (found["state"], found["result"]) == ("failing", "auth_error")
     assert found["advice"].startswith("the server refuses the login; correct `auth`")
     assert "mailhaul check a" in found["advice"]
+    page = filled.client("operator").get("/mailboxes").text
+    assert "correct <code>auth</code>" in page
+    assert "`" not in page
+
+
+def test_words_in_backticks_are_code_and_nothing_in_a_text_is_markup() -> None:
+    assert coded("set `a<b>` & <i>`") == "set <code>a&lt;b&gt;</code> &amp; &lt;i&gt;`"
