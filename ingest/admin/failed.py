@@ -19,6 +19,45 @@ if TYPE_CHECKING:
     from ingest.usecases.claims import LeaseKeeper
 
 
+# By the reason of a failure: what happened, and what to do about it.
+FAILURE_REMEDIES = {
+    "object_missing": (
+        "its raw mail is not in the store",
+        (
+            "find out what removes objects from the bucket; a retry then fetches the message again, if its "
+            "server still has it"
+        ),
+    ),
+    "store_corrupt": (
+        "its raw mail in the store is not what was stored",
+        (
+            "find out what else writes into the bucket, and move `raw.eml` of the message away; a retry then fetches "
+            "it again. If its server no longer has it, restore an earlier version of the object, and retry it"
+        ),
+    ),
+    "worker_died": (
+        "processors died while they read it",
+        (
+            "look at the log and the memory limit of the processors, and retry it with more memory; if they die "
+            "again, report it with its `raw.eml`, and drop it"
+        ),
+    ),
+    "message": (
+        "an unexpected error occurred while it was read",
+        (
+            "look for `message.bug` in the log of the processors, and report it with its `raw.eml`; retry it with a "
+            "version in which that is fixed"
+        ),
+    ),
+}
+_OTHER_REMEDY = "look at the log of the processors; retry it when the cause is gone"
+
+
+def failure_remedy(reason: str) -> tuple[str, str]:
+    """Return what happened to a message that failed, and what to do about it; code is in backticks."""
+    return FAILURE_REMEDIES.get(reason, (reason.replace("_", " "), _OTHER_REMEDY))
+
+
 class UnknownMessageError(MailhaulError):
     """No failed message has this key, or several begin with it; the text says which."""
 

@@ -11,8 +11,9 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from ingest.admin.failed import failure_remedy
 from ingest.cli.common import counted, printable
-from ingest.cli.remedies import poll_lines, sink_remedy, stalled_lines
+from ingest.cli.remedies import failure_lines, poll_lines, sink_remedy, stalled_lines
 from ingest.cli.reports import TROUBLES, left_out_words, undeleted_words
 from ingest.cli.screen import ago, polling_stopped_words
 
@@ -257,7 +258,7 @@ def failed_table(failed: Sequence[FailedMessage]) -> RenderableType:
     for one in failed:
         when = f"{ago(time.time() - one.failed_at.timestamp())} ago"
         table.add_row(one.message.key, one.message.mailbox, one.reason, f"{one.message.source.size:,}", when)
-    return table
+    return Group(table, *(Text(line, style="yellow") for line in failure_lines(failed)))
 
 
 def failed_view(failed: FailedMessage) -> RenderableType:
@@ -267,6 +268,8 @@ def failed_view(failed: FailedMessage) -> RenderableType:
     table.add_column(overflow="fold")
     data = failed_data(failed)
     raw = data.pop("raw")
+    words, data["what_to_do"] = failure_remedy(failed.reason)
+    data["reason"] = f"{failed.reason}: {words}"
     for name, value in {**data, "bucket": raw["bucket"], "key": raw["key"], "bytes": raw["size"]}.items():
         table.add_row(name.replace("_", " "), printable(str(value if value is not None else "unknown")))
     return table

@@ -1,16 +1,20 @@
-"""Why something does not move, and what to do about it: the words of `status` and `mailboxes list`."""
+"""Why something does not move, and what to do about it: the words of `status`, `mailboxes list` and `failed list`."""
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
+from ingest.admin.failed import failure_remedy
 from ingest.admin.status import POLL_REMEDIES
+from ingest.cli.common import counted
 from ingest.cli.screen import ago
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from ingest.admin.status import Status
+    from ingest.domain.message import FailedMessage
     from ingest.ports.status import MailboxStatus
 
 # Seconds for which work may be due before nobody seems to take it.
@@ -35,6 +39,13 @@ def poll_lines(polls: Iterable[tuple[str, MailboxStatus]], now: float) -> Iterat
         since = min((status.last_success or 0.0) for _, status in rows)
         success = f"last success {ago(now - since)} ago" if since else "no success yet"
         yield f"{_names([id_ for id_, _ in rows])}: {words} ({success}); {remedy.format(id=rows[0][0])}"
+
+
+def failure_lines(failed: Iterable[FailedMessage]) -> Iterator[str]:
+    """Yield a line for each reason for which messages failed."""
+    for reason, count in Counter(one.reason for one in failed).items():
+        words, remedy = failure_remedy(reason)
+        yield f"{reason} ({counted(count, 'message')}): {words}; {remedy}"
 
 
 def stalled_lines(status: Status, now: float) -> Iterator[str]:

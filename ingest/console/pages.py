@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
+from ingest.admin.failed import failure_remedy
 from ingest.catalog.queries import PAGE
 from ingest.console import words
 from ingest.console.access import ForbiddenError, Identity, NotLoggedInError
@@ -156,6 +157,7 @@ def message(request: Request, desk: AskedDesk, who: Who, key: Key) -> Response:
     """Show a message."""
     found = desk.found(key, who)
     manifest = desk.manifest(key, who) if found.row["manifest"] else None
+    failure = next((one for one in desk.failures(who) if one.message.key == key), None)
     return page(
         request,
         "message",
@@ -168,7 +170,8 @@ def message(request: Request, desk: AskedDesk, who: Who, key: Key) -> Response:
         files={one.part: one for one in manifest.attachments} if manifest else {},
         shown={one.part for one in manifest.attachments if may_be_shown(one)} if manifest else set(),
         pictures=SHOWN_PICTURES,
-        failure=next((one for one in desk.failures(who) if one.message.key == key), None),
+        failure=failure,
+        remedy=failure_remedy(failure.reason) if failure else None,
     )
 
 
@@ -233,7 +236,9 @@ def mailboxes(request: Request, desk: AskedDesk, who: Who) -> Response:
 def failures(request: Request, desk: AskedDesk, who: Who) -> Response:
     """Show failed messages, and the events that consumers rejected."""
     letters = {sink: desk.letters(sink, who) for sink in desk.runtime.sinks}
-    return page(request, "failures", who, failures=desk.failures(who), letters=letters)
+    found = desk.failures(who)
+    remedies = {one.reason: failure_remedy(one.reason) for one in found}
+    return page(request, "failures", who, failures=found, remedies=remedies, letters=letters)
 
 
 @router.get("/consumers")

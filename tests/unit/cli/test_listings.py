@@ -168,7 +168,9 @@ def test_failed_messages_are_listed_and_shown(now: list[float]) -> None:
         key = message_key("a", mail("1"))
         table = shown(listings.failed_table(found))
         assert (key in table, "2 min ago" in table) == (True, True)
+        assert "object_missing (1 message): its raw mail is not in the store; find out what removes" in table
         view = shown(listings.failed_view(failed))
+        assert "find out what removes objects from the bucket" in view
         assert (key in view, "raw.eml" in view, "message key" in view) == (True, True, True)
 
 

@@ -5,6 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+import pytest
+
+from ingest.admin.failed import FAILURE_REMEDIES
+from ingest.cli.remedies import failure_lines
+from ingest.errors import MessageError, ObjectMissingError, StoreCorruptError
 from ingest.ports.sink import Outcome, Verdict
 from tests.support.bench import mail, message_key
 
@@ -42,6 +47,27 @@ def test_failed_message_is_found_shown_and_retried(console: Console) -> None:
     console.feed()
     assert client.get("/api/v1/failures").json() == []
     assert client.get(f"/api/v1/messages/{KEY}").json()["parse"]["status"] == "complete"
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_pages_and_command_line_say_the_same_about_what_to_do_with_a_failed_message(
+    console: Console, *, lost: bool
+) -> None:
+    console.b.fail("a", RAW, lost=lost)
+    console.feed()
+    (failed,) = console.b.ledger.failed_messages()
+    words, remedy = FAILURE_REMEDIES["object_missing" if lost else "store_corrupt"]
+    for path in ["/failures"] if lost else ["/failures", f"/messages/{KEY}"]:
+        page = console.client().get(path).text
+        assert words in page
+        assert remedy[1:] in re.sub("</?code>", "`", page)
+    assert list(failure_lines([failed])) == [f"{failed.reason} (1 message): {words}; {remedy}"]
+
+
+def test_every_reason_for_which_a_message_fails_has_a_remedy() -> None:
+    of_messages = [one for one in MessageError.__subclasses__() if one.__module__ == MessageError.__module__]
+    found = {one.code for one in of_messages}
+    assert found | {MessageError.code, StoreCorruptError.code, ObjectMissingError.code} == FAILURE_REMEDIES.keys()
 
 
 def test_failed_message_is_dropped(console: Console) -> None:
