@@ -96,6 +96,12 @@ _LIST = frozenset({b"list-id", b"list-post", b"mailing-list", b"x-mailing-list"}
 _BULK = frozenset({b"list-unsubscribe", b"feedback-id", b"x-campaign-id", b"x-csa-complaints"})
 
 
+_CERTIFIED_FIELD = b"x-ricevuta"
+_FAILED_FIELD = b"x-failed-recipients"  # Exim
+_BY_PROGRAMS = _PROGRAM | _LIST | _BULK
+_MARKS = _BY_PROGRAMS | {_CERTIFIED_FIELD, _FAILED_FIELD}
+
+
 @dataclass
 class ReportParts:
     """The parts of a message that report on another one, while the message is read.
@@ -139,6 +145,8 @@ class ReportParts:
         """Return what kind of automatic mail the message is, None if a person may have written it."""
         if self._report is not None:
             return self._reported(self._report, headers)
+        if not fields.has_any(_MARKS) and not _is_from_server(fields, headers):
+            return None  # as most mail
         return _certified(fields) or self._bounce_in_text(fields, headers) or _by_fields(fields, headers)
 
     def _reported(self, report: reports.Report, headers: Headers) -> Automatic:
@@ -151,9 +159,8 @@ class ReportParts:
         return _automatic(kind, [self._kind], report.recipients, original)
 
     def _bounce_in_text(self, fields: Fields, headers: Headers) -> Automatic | None:
-        failed = fields.first(b"x-failed-recipients")  # Exim
-        from_daemon = any(_DAEMON.match(author.address) for author in headers.from_)
-        if failed is None and not from_daemon and fields.first(b"return-path") != b"<>":
+        failed = fields.first(_FAILED_FIELD)
+        if failed is None and not _is_from_server(fields, headers):
             return None
         text = self.text.decode("utf-8", "replace")
         words = " ".join(text.lower().split())
@@ -174,6 +181,15 @@ class ReportParts:
         return _automatic("delay" if delayed else "bounce", reasons, recipients, original)
 
 
+def _is_from_server(fields: Fields, headers: Headers) -> bool:
+    """Return whether a mail server may have written it: it has no sender, or a mailer daemon is its author."""
+    return _has_no_sender(fields) or any(_DAEMON.match(author.address) for author in headers.from_)
+
+
+def _has_no_sender(fields: Fields) -> bool:
+    return fields.first(b"return-path") == b"<>"
+
+
 def _after(text: str) -> str:
     """Return what follows the first words of a bounce: an address before them is the server's own."""
     lines = text.splitlines()
@@ -182,7 +198,7 @@ def _after(text: str) -> str:
 
 def _certified(fields: Fields) -> Automatic | None:
     """Read a receipt of certified mail; what carries a message (X-Trasporto) was written by a person."""
-    written = fields.first(b"x-ricevuta")
+    written = fields.first(_CERTIFIED_FIELD)
     if written is None:
         return None
     about = fields.first(b"x-riferimento-message-id")
@@ -192,8 +208,8 @@ def _certified(fields: Fields) -> Automatic | None:
 
 
 def _by_fields(fields: Fields, headers: Headers) -> Automatic | None:
-    from_nobody = fields.first(b"return-path") == b"<>"
-    if not from_nobody and not fields.has_any(_PROGRAM | _LIST | _BULK):
+    from_nobody = _has_no_sender(fields)
+    if not from_nobody and not fields.has_any(_BY_PROGRAMS):
         return None
     submitted = (headers.auto_submitted or "").lower()
     precedence = headers.precedence or ""

@@ -160,9 +160,12 @@ def received_at(head: bytes) -> datetime | None:
         found_at = head.find(mark, begin, end + len(mark) - 1)
         end = found_at if found_at >= 0 else end
     header = head[begin:end]
+    if header.endswith(b"\r") and header.count(b"\r\n") == header.count(b"\n") == header.count(b"\r") - 1:
+        header = head[begin : end + 1]  # all lines end with CRLF, and the last one has lost its LF
     # The date of a Received header follows its last semicolon (RFC 5321 section 4.4).
     if (received := first_value(header, b"received", _LIMITS)) is not None:
-        found = parse_date(received.rpartition(b";")[2])
+        written = received.rpartition(b";")[2]
+        found = parse_date(written.strip()) or parse_date(written)
         if found is not None:
             return found
     date = first_value(header, b"date", _LIMITS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from itertools import chain, islice
+from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -45,23 +45,25 @@ class Field(NamedTuple):
 class Fields:
     """The fields of one header, in order. Names are in lower case; values are unfolded on access."""
 
-    __slots__ = ("_first", "_names", "_pairs")
+    __slots__ = ("_first", "_names", "_values")
 
     def __init__(self, pairs: list[tuple[bytes, bytes]]) -> None:
-        self._pairs = pairs
-        self._names = [name.lower() for name, _ in pairs]
-        self._first = {name: pair[1] for name, pair in zip(reversed(self._names), reversed(pairs), strict=True)}
+        names, values = zip(*pairs, strict=True) if pairs else ((), ())
+        self._names: list[bytes] = list(map(bytes.lower, names))
+        self._values: tuple[bytes, ...] = values
+        self._first = dict(zip(reversed(self._names), reversed(self._values), strict=True))
 
     def __len__(self) -> int:
-        return len(self._pairs)
+        return len(self._names)
 
     @property
     def line_bytes(self) -> int:
         """The bytes of the fields' lines if no blank precedes a colon and each line ends with LF."""
-        return len(b"".join(chain.from_iterable(self._pairs))) + 2 * len(self._pairs)
+        return len(b"".join(self._names)) + len(b"".join(self._values)) + 2 * len(self._names)
 
     def __iter__(self) -> Iterator[Field]:
-        return (Field(name.decode("ascii").lower(), _unfolded(value)) for name, value in self._pairs)
+        pairs = zip(self._names, self._values, strict=True)
+        return (Field(name.decode("ascii"), _unfolded(value)) for name, value in pairs)
 
     def end_of(self, name: bytes, number: int, most: int) -> int:
         """Return how many fields there are from the top to one of a name; 0 if there are not so many.
@@ -71,16 +73,22 @@ class Fields:
             number: which of that name; 1 for the first.
             most: how many fields are looked at.
         """
-        found = [at for at, each in enumerate(self._names[:most], 1) if each == name]
-        return found[number - 1] if 0 < number <= len(found) else 0
+        end = 0
+        for _ in range(number):
+            if name not in self._names[end:most]:
+                return 0
+            end = self._names.index(name, end) + 1
+        return end
 
-    def tops(self, most: int) -> Iterator[Field]:
-        """Yield so many fields from the top."""
-        return (Field(name.decode("ascii").lower(), _unfolded(value)) for name, value in self._pairs[:most])
+    def among(self, names: frozenset[bytes], most: int) -> list[tuple[bytes, bytes]]:
+        """Return name and value of those of the first `most` fields that have one of these names."""
+        top = zip(self._names[:most], self._values[:most], strict=True)
+        return [(name, _unfolded(value)) for name, value in top if name in names]
 
     def first(self, name: bytes) -> bytes | None:
         """Return the value of the first field of this name, or None."""
-        return self.firsts((name,))[0]
+        value = self._first.get(name)
+        return None if value is None else _unfolded(value)
 
     def firsts(self, names: tuple[bytes, ...]) -> list[bytes | None]:
         """Return the value of the first field of each name."""
@@ -94,7 +102,11 @@ class Fields:
         """Return the values of all fields of this name."""
         if self._names.count(name) <= 1:
             return [_unfolded(self._first[name])] if name in self._first else []
-        return [_unfolded(pair[1]) for other, pair in zip(self._names, self._pairs, strict=True) if other == name]
+        return [_unfolded(value) for other, value in zip(self._names, self._values, strict=True) if other == name]
+
+    def count(self, name: bytes) -> int:
+        """Return how many fields have this name."""
+        return self._names.count(name)
 
     def has_any(self, names: frozenset[bytes]) -> bool:
         """Return whether there is a field of one of these names."""

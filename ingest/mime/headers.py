@@ -102,8 +102,8 @@ def make_headers(fields: Fields, limits: MimeLimits, defects: set[Defect]) -> He
         date=None if not date else _date(date, defects),
         subject=None if subject is None else _text(subject, limits, defects),
         from_=[] if from_ is None else parse_addresses(from_, limits.addresses, defects),
-        to=[] if to is None else parse_addresses(_all_of(fields, b"to"), limits.addresses, defects),
-        cc=[] if cc is None else parse_addresses(_all_of(fields, b"cc"), limits.addresses, defects),
+        to=[] if to is None else parse_addresses(_all_of(fields, b"to", to), limits.addresses, defects),
+        cc=[] if cc is None else parse_addresses(_all_of(fields, b"cc", cc), limits.addresses, defects),
         reply_to=[] if reply_to is None else parse_addresses(reply_to, limits.addresses, defects),
         in_reply_to=None if in_reply_to is None else _id(in_reply_to),
         references=[] if references is None else _ids(references, limits),
@@ -124,7 +124,7 @@ def _few(fields: Fields, limits: MimeLimits, defects: set[Defect]) -> dict[str, 
     if sender is not None:
         found["sender"] = next(iter(parse_addresses(sender, 1, defects)), None)
     if bcc is not None:
-        found["bcc"] = parse_addresses(_all_of(fields, b"bcc"), limits.addresses, defects)
+        found["bcc"] = parse_addresses(_all_of(fields, b"bcc", bcc), limits.addresses, defects)
     if precedence is not None:
         found["precedence"] = _text(precedence, limits, defects).lower()
     if unsubscribe is not None:
@@ -178,8 +178,10 @@ def _date(value: bytes, defects: set[Defect]) -> datetime | None:
     return date
 
 
-def _all_of(fields: Fields, name: bytes) -> bytes:
-    """Join the address lists of repeated fields."""
+def _all_of(fields: Fields, name: bytes, first: bytes) -> bytes:
+    """Join the address lists of repeated fields, of which the first is known."""
+    if fields.count(name) == 1:
+        return first.rstrip(b" ,")
     return b", ".join(value.rstrip(b" ,") for value in fields.every(name))
 
 

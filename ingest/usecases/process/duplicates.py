@@ -34,16 +34,13 @@ def content_sha256(fields: Fields, bodies: Iterable[Body], attachments: Iterable
         bodies: as stored, so that another transfer encoding makes no difference.
         attachments: all of them; those inside of others do not count.
     """
-    digest = hashlib.sha256()
-    for value in fields.firsts(_WRITTEN):
-        digest.update(b"\0" if value is None else b"\1%b\0" % b" ".join(value.split()))
-    for body in bodies:
-        digest.update(f"{body.kind}\0{body.object.sha256}\0".encode())
+    hashed = [b"\0" if value is None else b"\1%b\0" % b" ".join(value.split()) for value in fields.firsts(_WRITTEN)]
+    hashed += [f"{body.kind}\0{body.object.sha256}\0".encode() for body in bodies]
     for attachment in attachments:
         if attachment.parent is None:
             name = attachment.filename.encode("utf-8", "surrogatepass")
-            digest.update(b"%b\0%b\0" % (name, attachment.sha256.encode()))
-    return digest.hexdigest()
+            hashed.append(b"%b\0%b\0" % (name, attachment.sha256.encode()))
+    return hashlib.sha256(b"".join(hashed)).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
