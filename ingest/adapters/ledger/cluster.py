@@ -137,6 +137,12 @@ class _ClusterConnection(Connection):
         self._owner = owner
         self._generation = owner.generation
 
+    @property
+    @override
+    def is_connected(self) -> bool:
+        """Whether it leads to the node that has the slot, as far as is known."""
+        return self._generation == self._owner.generation and super().is_connected
+
     @override
     def connect(self) -> None:
         if self._generation != self._owner.generation:

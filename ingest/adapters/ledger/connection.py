@@ -5,19 +5,20 @@ from __future__ import annotations
 import os
 import queue
 import re
+import time
 from collections import deque
 from contextlib import suppress
-from functools import lru_cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from hiredis import pack_command
 from redis import Redis
 from redis import exceptions as redis_errors
 from redis.connection import SSLConnection
 
 from ingest.adapters.kernel_timeouts import wait_in_kernel
 from ingest.adapters.ledger.names import DEPLOYMENT, Names
-from ingest.adapters.ledger.pools import NotClusteredError, NoTlsError, open_pool
+from ingest.adapters.ledger.pools import RETRY_SECONDS, NotClusteredError, NoTlsError, open_pool
 from ingest.domain.clusters import read_cluster
 from ingest.errors import LedgerUnavailableError, StartError
 
@@ -35,8 +36,7 @@ _Reply = TypeVar("_Reply")
 READY_CONNECTIONS = 16
 # How often a command is sent to the node that a cluster names instead: one node may know less than another.
 _REDIRECTIONS = 3
-# Scripts with their keys, half of a message's words, that are kept in packed form; each takes a kilobyte at most.
-_PACKED_KEYS = 512
+_LOST = (redis_errors.ConnectionError, redis_errors.TimeoutError)
 _LEAVE = (redis_errors.ReadOnlyError, redis_errors.MovedError)
 
 _SCRIPTS = resources.files("ingest.adapters.ledger") / "scripts"
@@ -190,16 +190,15 @@ class RedisConnection:
 
     def run(self, name: str, keys: Sequence[str], arguments: Sequence[Argument] = ()) -> Any:
         """Run a script of `scripts/`, which is loaded if the server does not have it."""
-        script = self._script(name)
-        command = packed_call(script.sha, tuple(keys), arguments)
-
-        def send() -> Any:
-            try:
-                return self._ready.ask(command)
-            except redis_errors.NoScriptError:
-                return script(keys, arguments)
-
-        return self._sent(send)
+        script = self._scripts.get(name) or self._register(name)
+        words = ("EVALSHA", script.sha, len(keys), *keys, *arguments)
+        command = pack_command(words)  # type: ignore[arg-type]  # declared for tuples of one
+        try:
+            return self._ready.ask(command)
+        except (redis_errors.NoScriptError, redis_errors.MovedError):
+            return self._sent(lambda: script(keys, arguments))  # which loads it
+        except redis_errors.RedisError as raised:
+            raise self._translated(raised) from raised
 
     def close(self) -> None:
         """Close all connections."""
@@ -238,10 +237,9 @@ class RedisConnection:
             self._leave()
         return LedgerUnavailableError(_remedy(error, self.names.deployment, self.clustered))
 
-    def _script(self, name: str) -> Script:
-        if name not in self._scripts:
-            self._scripts[name] = self._redis.register_script(script_source(name))
-        return self._scripts[name]
+    def _register(self, name: str) -> Script:
+        script = self._scripts[name] = self._redis.register_script(script_source(name))
+        return script
 
 
 class _ReadyConnections:
@@ -253,29 +251,45 @@ class _ReadyConnections:
 
     def __init__(self, pool: ConnectionPool) -> None:
         self._pool = pool
-        self._idle: deque[tuple[int, Connection]] = deque()
+        self._idle: deque[Connection] = deque()
 
     def ask(self, command: bytes) -> Any:
         """Send a packed command and return its reply; with one retry on a new connection, as in all of redis-py."""
         connection = self._take()
         try:
-            reply = connection.retry.call_with_retry(
-                lambda: _exchange(connection, command), lambda _: self._drop(connection)
-            )
-        except redis_errors.ResponseError:
+            return _exchange(connection, command)
+        except _LOST:
+            self.release()  # probably they lead to the same lost server: the pool checks them
+            time.sleep(RETRY_SECONDS)
+            return _exchange(connection, command)
+        finally:
             self._keep(connection)
-            raise
-        except BaseException:
-            self._give_back(connection)
-            raise
-        self._keep(connection)
-        return reply
+
+    def _take(self) -> Connection:
+        while self._idle:
+            try:
+                kept = self._idle.pop()
+            except IndexError:
+                break  # another thread took the last one
+            if kept.pid == os.getpid():  # else it belongs to the process that forked this one
+                return kept
+        taken: Connection = self._pool.get_connection()
+        _wait_in_kernel(taken)
+        return taken
 
     def _keep(self, connection: Connection) -> None:
         if len(self._idle) < READY_CONNECTIONS:
-            self._idle.append((os.getpid(), connection))
+            self._idle.append(connection)
         else:
             self._give_back(connection)
+
+    def release(self) -> None:
+        """Give the connections back to the pool."""
+        while self._idle:
+            with suppress(IndexError):  # another thread took the last one
+                connection = self._idle.pop()
+                if connection.pid == os.getpid():
+                    self._give_back(connection)
 
     def _give_back(self, connection: Connection) -> None:
         sock: Any = connection._sock  # noqa: SLF001 - redis-py has no way to set options after it has connected
@@ -283,36 +297,14 @@ class _ReadyConnections:
             sock.settimeout(connection.socket_timeout)
         self._pool.release(connection)
 
-    def _drop(self, connection: Connection) -> None:
-        """Disconnect; give back the others, which probably lead to the same lost server: the pool checks them."""
-        connection.disconnect()  # type: ignore[no-untyped-call]  # redis-py has no types here
-        self.release()
-
-    def release(self) -> None:
-        """Give the connections back to the pool."""
-        while self._idle:
-            with suppress(IndexError):  # another thread took the last one
-                pid, connection = self._idle.pop()
-                if pid == os.getpid():
-                    self._give_back(connection)
-
-    def _take(self) -> Connection:
-        while self._idle:
-            try:
-                pid, connection = self._idle.pop()
-            except IndexError:
-                break  # another thread took the last one
-            if pid == os.getpid():  # else it belongs to the process that forked this one
-                return connection
-        taken: Connection = self._pool.get_connection()
-        return taken
-
 
 def _exchange(connection: Connection, command: bytes) -> Any:
+    """Send a command and return its reply. A connection that gets none is closed, and connects when used again."""
     try:
-        # Sending would connect as well, but to the same server again, without asking the Sentinels for the primary.
-        connection.connect()  # type: ignore[no-untyped-call]  # redis-py has no types here
-        _wait_in_kernel(connection)
+        if not connection.is_connected:
+            # Sending would connect as well, but to the same server again, without asking the Sentinels.
+            connection.connect()  # type: ignore[no-untyped-call]  # redis-py has no types here
+            _wait_in_kernel(connection)
         connection.send_packed_command((command,))  # type: ignore[no-untyped-call]  # as above
         return connection.read_response()
     except redis_errors.ResponseError:
@@ -328,26 +320,8 @@ def _exchange(connection: Connection, command: bytes) -> Any:
 def _wait_in_kernel(connection: Connection) -> None:
     sock: Any = connection._sock  # noqa: SLF001 - as above
     seconds = connection.socket_timeout
-    if sock is None or sock.gettimeout() is None or seconds is None or isinstance(connection, SSLConnection):
-        return
-    wait_in_kernel(sock, send=seconds, receive=seconds)
-
-
-def packed_call(sha: str, keys: tuple[str, ...], arguments: Sequence[Argument]) -> bytes:
-    """Return the call of a script in the form in which it is sent (RESP)."""
-    return b"*%d\r\n%b%b" % (3 + len(keys) + len(arguments), _packed_keys(sha, keys), _packed(arguments))
-
-
-@lru_cache(maxsize=_PACKED_KEYS)
-def _packed_keys(sha: str, keys: tuple[str, ...]) -> bytes:
-    return _packed(("EVALSHA", sha, len(keys), *keys))
-
-
-def _packed(words: Sequence[Argument]) -> bytes:
-    parts = [
-        word.encode() if isinstance(word, str) else b"%d" % word if isinstance(word, int) else word for word in words
-    ]
-    return b"".join([b"$%d\r\n%b\r\n" % (len(part), part) for part in parts])
+    if sock is not None and seconds is not None and not isinstance(connection, SSLConnection):
+        wait_in_kernel(sock, send=seconds, receive=seconds)
 
 
 def script_source(name: str) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis import BlockingConnectionPool
 from redis import exceptions as redis_errors
-from redis.backoff import ExponentialBackoff
+from redis.backoff import ConstantBackoff
 from redis.connection import SSLConnection
 from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool, SentinelManagedSSLConnection
@@ -30,6 +30,8 @@ ASK_SECONDS = 2
 # A server that rewrites or syncs its append-only file on a slow disk may pause for seconds.
 REPLY_SECONDS = 15
 HEALTH_CHECK_SECONDS = 30
+# Before the second attempt, if a connection broke.
+RETRY_SECONDS = 0.1
 
 
 class NoTlsError(redis_errors.RedisError):
@@ -58,7 +60,7 @@ def open_pool(url: str, key: str) -> BlockingConnectionPool:
         "health_check_interval": HEALTH_CHECK_SECONDS,
         # One retry replaces a connection that a restart broke. Scripts may therefore run twice; the fence keeps the
         # second run from changing anything.
-        "retry": Retry(ExponentialBackoff(cap=0.5, base=0.05), 1),
+        "retry": Retry(ConstantBackoff(RETRY_SECONDS), 1),
         "protocol": 2,
         "decode_responses": False,
     }
