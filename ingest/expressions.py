@@ -11,20 +11,12 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from ingest.domain.manifest import Manifest
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cel_expr_python import cel  # type: ignore[import-untyped] # its stubs are not marked as such
 
 LONGEST = 4096  # characters
-# What an expression can name: the fields of the manifest, and what happened.
-_FIELDS = {
-    field.alias or name: None if field.is_required() else field.get_default(call_default_factory=True)
-    for name, field in Manifest.model_fields.items()
-}
-_VARIABLES = (*_FIELDS, "event")
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _ERROR = re.compile(r"ERROR: [^:]*:(\d+):(\d+): ([^\n]*)")
 _CODE = re.compile(r"\A[A-Z_]+: |\s*\[[A-Z_]+\]\Z")  # of the status, as in [NOT_FOUND]
@@ -54,7 +46,7 @@ class Expression:
             raise ExpressionError(_where(str(error))) from None
         # Each value that is handed over costs time, so these are only those that the expression may name.
         named = frozenset(_NAME.findall(text))
-        self._used = [(name, default) for name, default in _FIELDS.items() if name in named]
+        self._used = [(name, default) for name, default in _fields().items() if name in named]
         if self._compiled.return_type() not in (self._types.BOOL, self._types.DYN):
             raise ExpressionError("must be true or false, as in documents.exists(d, d.kind == 'invoice')")
 
@@ -92,12 +84,23 @@ class Expression:
 
 
 @lru_cache(maxsize=1)
+def _fields() -> dict[str, Any]:
+    """Return what an expression can name besides `event`: the fields of the manifest, with their defaults."""
+    from ingest.domain.manifest import Manifest  # noqa: PLC0415 - most configurations have no expression
+
+    return {
+        field.alias or name: None if field.is_required() else field.get_default(call_default_factory=True)
+        for name, field in Manifest.model_fields.items()
+    }
+
+
+@lru_cache(maxsize=1)
 def _environment() -> tuple[cel.Env, type[cel.Type]]:
     try:
         from cel_expr_python import cel  # noqa: PLC0415 - of the extra
     except ImportError:
         raise ExpressionError("needs an extra: pip install 'mailhaul[rules]'") from None
-    return cel.NewEnv(variables=dict.fromkeys(_VARIABLES, cel.Type.DYN)), cel.Type
+    return cel.NewEnv(variables=dict.fromkeys((*_fields(), "event"), cel.Type.DYN)), cel.Type
 
 
 def _where(message: str) -> str:

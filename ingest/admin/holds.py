@@ -16,8 +16,8 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from ingest.admin.erase import NotPurgedError
 from ingest.config.names import require_configured
-from ingest.domain.mail import Record
 from ingest.domain.manifest import Manifest
+from ingest.domain.record import Record
 from ingest.errors import MailhaulError, ObjectMissingError
 from ingest.usecases.tombstones import read_tombstone
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from ingest.admin.stored_messages import StoredMessage
     from ingest.domain.keys import Layout
     from ingest.domain.mailbox import Mailbox
-    from ingest.domain.manifest import Attachment, Manifest, ObjectRef
+    from ingest.domain.manifest import Attachment, Manifest
+    from ingest.domain.record import ObjectRef
     from ingest.ports.ledger import Ledger
     from ingest.ports.store import Store
 

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from ingest.domain.manifest import Attachment, Manifest, ObjectRef
+    from ingest.domain.manifest import Attachment, Manifest
+    from ingest.domain.record import ObjectRef
     from ingest.ports.store import Store
 
 _CHUNK = 64 * 1024

@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from ingest.catalog.catalog import Catalog
     from ingest.catalog.queries import Found
     from ingest.console.access import Identity
-    from ingest.domain.manifest import Attachment, Manifest, ObjectRef
+    from ingest.domain.manifest import Attachment, Manifest
     from ingest.domain.message import FailedMessage
+    from ingest.domain.record import ObjectRef
     from ingest.ports.rejected import RejectedEvent
     from ingest.wiring.runtime import Runtime
 

@@ -9,7 +9,8 @@ from ingest.domain.marks import Change
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ingest.domain.manifest import Manifest, ObjectRef
+    from ingest.domain.manifest import Manifest
+    from ingest.domain.record import ObjectRef
 
 # Characters of a text, and items of a list, in a change.
 MOST_TEXT, MOST_ITEMS = 200, 32

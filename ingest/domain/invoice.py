@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from ingest.domain.mail import Record
+from ingest.domain.record import Record
 
 InvoiceFormat = Literal[
     "ubl",

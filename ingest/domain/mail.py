@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import datetime  # noqa: TC003 - pydantic resolves it at run time
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
+
+from ingest.domain.record import Record
 
 AutomaticKind = Literal[
     "bounce",  # a message could not be delivered
@@ -19,12 +21,6 @@ AutomaticKind = Literal[
     "notification",  # any other mail that a program wrote
 ]
 Importance = Literal["low", "normal", "high"]
-
-
-class Record(BaseModel):
-    """Frozen, and closed on what we write; readers of our own ignore fields of newer versions."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class Address(Record):

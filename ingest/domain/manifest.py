@@ -6,13 +6,18 @@ The same models make up the `data` of events. Field names are a published contra
 from __future__ import annotations
 
 from datetime import datetime  # noqa: TC003 - pydantic resolves it at run time
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from ingest.domain import keys
 from ingest.domain.invoice import Invoice  # noqa: TC001 - as above
-from ingest.domain.mail import Automatic, Headers, MailEnvelope, Record
+from ingest.domain.mail import Automatic, Headers, MailEnvelope  # noqa: TC001 - as above
 from ingest.domain.marks import AppliedRule, Change, Duplicate, Quarantine  # noqa: TC001 - as above
+from ingest.domain.record import ObjectRef, Record
+
+if TYPE_CHECKING:
+    from ingest.domain.message import OpenMessage
 
 # The minor version grows with a release that adds fields.
 SCHEMA = "mailhaul.message/1.2"
@@ -44,19 +49,6 @@ DocumentKind = Literal[
     "encrypted",
 ]
 Status = Literal["complete", "partial", "oversize", "failed"]
-
-
-class ObjectRef(Record):
-    """One object in the store."""
-
-    bucket: str = Field(description="Bucket name, or the file:// URL of the folder")
-    key: str = Field(description="Key inside the bucket, not URL-encoded")
-    size: int = Field(ge=0, description="Bytes")
-    sha256: str = Field(description="Hex SHA-256 of the bytes")
-    etag: str | None = Field(default=None, description="As the store answered, without quotes")
-    version_id: str | None = Field(
-        default=None, description="Only where the bucket keeps versions; the generation on Google Cloud Storage"
-    )
 
 
 class MailboxRef(Record):
@@ -309,3 +301,18 @@ class Manifest(Record):
     def to_json(self) -> bytes:
         """UTF-8 JSON, one line, field names as published."""
         return self.model_dump_json(by_alias=True).encode()
+
+
+def manifest_of(message: OpenMessage, headers: Headers, parse: Parse, **found: Any) -> Manifest:
+    """Return the manifest of a message; `found` are fields with what else parsing has found."""
+    return Manifest(
+        message_key=message.key,
+        mailbox=MailboxRef(id=message.mailbox, labels=message.labels, unique_id=message.unique_id),
+        received_at=message.received_at,
+        raw=message.source if message.kind == "whole" else None,
+        listed_size=message.listed_size,
+        headers=headers,
+        parse=parse,
+        manifest=f"{message.folder}/{keys.MANIFEST}",
+        **found,
+    )

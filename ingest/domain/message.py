@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime  # noqa: TC003 - pydantic resolves it at run time
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from ingest.domain import keys
-from ingest.domain.mail import Headers, Record
-from ingest.domain.manifest import MailboxRef, Manifest, ObjectRef, Parse
+from ingest.domain.record import ObjectRef, Record
 
 
 class OpenMessage(Record):
@@ -45,18 +43,3 @@ class FailedMessage(Record):
     reason: str
     tries: int
     failed_at: datetime
-
-
-def manifest_of(message: OpenMessage, headers: Headers, parse: Parse, **found: Any) -> Manifest:
-    """Return the manifest of a message; `found` are fields with what else parsing has found."""
-    return Manifest(
-        message_key=message.key,
-        mailbox=MailboxRef(id=message.mailbox, labels=message.labels, unique_id=message.unique_id),
-        received_at=message.received_at,
-        raw=message.source if message.kind == "whole" else None,
-        listed_size=message.listed_size,
-        headers=headers,
-        parse=parse,
-        manifest=f"{message.folder}/{keys.MANIFEST}",
-        **found,
-    )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from ingest.domain.mail import Record
+from ingest.domain.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from ingest.domain.mail import Record
+from ingest.domain.record import Record
 
 # No tombstone, and no record of erased raw mail, is larger, however long the mailbox's name; most manifests are.
 MOST_BYTES = 1024

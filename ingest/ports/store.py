@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
-    from ingest.domain.manifest import ObjectRef
+    from ingest.domain.record import ObjectRef
 
 
 @dataclass(frozen=True, slots=True)

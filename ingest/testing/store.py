@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from typing_extensions import override
 
 from ingest.adapters.stores.memory import MemoryStore
-from ingest.domain.manifest import ObjectRef
+from ingest.domain.record import ObjectRef
 from ingest.errors import StoreUnavailableError
 
 if TYPE_CHECKING:

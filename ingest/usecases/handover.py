@@ -14,7 +14,7 @@ from ingest.usecases.spool import MEMORY_BYTES
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ingest.domain.manifest import ObjectRef
+    from ingest.domain.record import ObjectRef
     from ingest.usecases.spool import Spool
 
 _NOTHING = "", b""

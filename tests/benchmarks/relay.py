@@ -29,7 +29,7 @@ from rich.table import Table
 from ingest.adapters.ledger import connect
 from ingest.adapters.ledger.address import Broker
 from ingest.demo.mails import sample
-from ingest.domain.events import event_of
+from ingest.domain.cloudevents import event_of
 from ingest.ports.wakeups import Queue
 from tests.benchmarks.processes import cpu_of
 from tests.support.aws import KEYS, REGION

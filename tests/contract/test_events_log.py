@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ingest.domain.events import Event
-from ingest.domain.manifest import ObjectRef
 from ingest.domain.message import OpenMessage
+from ingest.domain.record import ObjectRef
 from ingest.ports.eventlog import ANSWERS_KEPT, Answer, Followed, GroupLag, order_of
 from ingest.ports.seen import Registration
 from ingest.ports.status import SinkStatus

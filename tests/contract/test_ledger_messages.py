@@ -10,8 +10,8 @@ import pytest
 
 from ingest.domain.events import Event, EventType
 from ingest.domain.keys import event_id, listing_digest
-from ingest.domain.manifest import ObjectRef
 from ingest.domain.message import FailedMessage, OpenMessage
+from ingest.domain.record import ObjectRef
 from ingest.domain.seen import SeenRecord, StoredAt
 from ingest.errors import StaleClaimError
 from ingest.ports.claims import Renewal

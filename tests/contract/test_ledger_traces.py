@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from ingest.adapters.ledger import connect
 from ingest.adapters.ledger.names import Names
 from ingest.domain.events import Event
-from ingest.domain.manifest import ObjectRef
 from ingest.domain.message import FailedMessage, OpenMessage
+from ingest.domain.record import ObjectRef
 from ingest.ports.seen import Registration
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from ingest.adapters.ledger import connect
 from ingest.adapters.ledger.connection import RedisConnection
 from ingest.adapters.ledger.names import Names
 from ingest.adapters.ledger.redis import RedisLedger
-from ingest.domain.manifest import ObjectRef
 from ingest.domain.message import OpenMessage
+from ingest.domain.record import ObjectRef
 from ingest.domain.seen import SeenRecord
 from ingest.ports.schedule import ClockStep
 from ingest.ports.seen import UNSETTLED_SECONDS, Registration

@@ -21,7 +21,7 @@ from ingest.adapters.sinks.signature import signature_headers, signing_key
 from ingest.adapters.sinks.sqs import sqs_sink
 from ingest.adapters.sinks.webhook import WebhookSink
 from ingest.demo.mails import sample
-from ingest.domain.events import event_of
+from ingest.domain.cloudevents import event_of
 from ingest.ports.sink import Verdict
 from tests.support.aws import KEYS, REGION
 from tests.support.http import SECRET

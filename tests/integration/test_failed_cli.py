@@ -11,8 +11,8 @@ import pytest
 
 from ingest.adapters.ledger import connect
 from ingest.domain.events import Event
-from ingest.domain.manifest import ObjectRef
 from ingest.domain.message import FailedMessage, OpenMessage
+from ingest.domain.record import ObjectRef
 from ingest.ports.seen import Registration
 from tests.support.service import mailhaul, write_config
 

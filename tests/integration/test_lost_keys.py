@@ -15,7 +15,7 @@ from ingest.adapters.ledger.names import Names
 from ingest.adapters.stores.memory import MemoryStore
 from ingest.admin.replay import find_manifests
 from ingest.admin.reprocess import Reprocess
-from ingest.domain.events import failed_event
+from ingest.domain.cloudevents import failed_event
 from ingest.domain.keys import Layout
 from ingest.domain.mailbox import Credentials, Deletion
 from ingest.domain.message import FailedMessage

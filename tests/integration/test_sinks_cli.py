@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from ingest.adapters.ledger import connect
 from ingest.domain.events import Event
-from ingest.domain.manifest import ObjectRef
 from ingest.domain.message import FailedMessage, OpenMessage
+from ingest.domain.record import ObjectRef
 from ingest.ports.seen import Registration
 from tests.support.aws import KEYS, REGION
 from tests.support.http import SECRET, Answer, Receiver

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
     from ingest.domain.events import Event
     from ingest.domain.mailbox import Mailbox
-    from ingest.domain.manifest import ObjectRef
+    from ingest.domain.record import ObjectRef
     from ingest.ports.maildrop import Fetched, Listed, NotFetched, SpoolT
     from ingest.ports.store import Stored
 

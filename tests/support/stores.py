@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ingest.domain.manifest import ObjectRef
+    from ingest.domain.record import ObjectRef
     from ingest.ports.store import Store, StoreWriter
 
 

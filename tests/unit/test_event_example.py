@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ingest.adapters.stores.memory import MemoryStore
-from ingest.domain.events import event_of
+from ingest.domain.cloudevents import event_of
 from ingest.domain.keys import RAW, Layout, message_hasher, message_key
 from ingest.domain.message import OpenMessage
 from ingest.metrics import Metrics

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ingest.adapters.sinks.signature import signature_headers
-from ingest.domain.events import MAX_EVENT_ATTACHMENTS, MAX_EVENT_BYTES, EventType, event_of, make_event
+from ingest.domain.cloudevents import MAX_EVENT_ATTACHMENTS, event_of, make_event
+from ingest.domain.events import MAX_EVENT_BYTES, EventType
 from ingest.domain.keys import event_id
 from ingest.domain.mail import Address, Automatic, Headers, MailEnvelope, Recipient, ReportedRecipient, Resent
 from ingest.domain.manifest import (
@@ -23,10 +24,10 @@ from ingest.domain.manifest import (
     MailboxRef,
     Manifest,
     NestedMessage,
-    ObjectRef,
     Parse,
     Reason,
 )
+from ingest.domain.record import ObjectRef
 from ingest.mime.defects import Defect
 from tests.support.processing import process
 from tests.support.schemas import event_validator, manifest_validator

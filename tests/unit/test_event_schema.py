@@ -11,7 +11,8 @@ import pytest
 
 from ingest.adapters.dkim.keys import PublishedKeys
 from ingest.demo.mails import KINDS, sample
-from ingest.domain.events import MAX_EVENT_ATTACHMENTS, EventType, event_of, make_event
+from ingest.domain.cloudevents import MAX_EVENT_ATTACHMENTS, event_of, make_event
+from ingest.domain.events import EventType
 from ingest.domain.mailbox import Limits
 from ingest.domain.retry import MESSAGE_TRIES
 from ingest.mime.envelope import Trust

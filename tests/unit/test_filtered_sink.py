@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 
 from ingest.adapters.sinks.filtered import FilteredSink
-from ingest.domain.events import Event, event_of
+from ingest.domain.cloudevents import event_of
 from ingest.errors import SinkUnavailableError
 from ingest.expressions import Expression
 from ingest.ports.sink import Outcome, Verdict
@@ -18,6 +18,8 @@ from tests.support.processing import process
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from ingest.domain.events import Event
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 INVOICES = "documents.exists(d, d.kind == 'invoice')"

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from jsonschema import Draft202012Validator
 from pydantic.json_schema import GenerateJsonSchema
 
-from ingest.domain.events import Envelope, EventType
+from ingest.domain.cloudevents import Envelope
+from ingest.domain.events import EventType
 from ingest.domain.manifest import SCHEMA, Manifest
 
 if TYPE_CHECKING:

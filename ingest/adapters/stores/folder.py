@@ -22,7 +22,7 @@ from typing_extensions import override
 
 from ingest.adapters.stores.folder_sync import DurableNames, parent, synchronise
 from ingest.adapters.stores.transfer import Slice, guarded, measure, raise_exists, segments, transfer
-from ingest.domain.manifest import ObjectRef
+from ingest.domain.record import ObjectRef
 from ingest.errors import (
     ObjectExistsError,
     ObjectMissingError,

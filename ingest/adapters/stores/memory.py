@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from typing_extensions import override
 
 from ingest.adapters.stores.transfer import measure, raise_exists, segments, transfer
-from ingest.domain.manifest import ObjectRef
+from ingest.domain.record import ObjectRef
 from ingest.errors import ObjectExistsError, ObjectMissingError, StoreRefusedError
 from ingest.ports.store import Protected, Store, Stored, StoreWriter
 

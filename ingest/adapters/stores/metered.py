@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
-    from ingest.domain.manifest import ObjectRef
+    from ingest.domain.record import ObjectRef
     from ingest.metrics import Metrics
     from ingest.ports.store import NewObject, Protected, Stored, StoreWriter
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-    from ingest.domain.manifest import ObjectRef
+    from ingest.domain.record import ObjectRef
 
 # Amazon S3's limit for a key. Enforced in every store, so that objects can be moved between them.
 KEY_BYTES = 1024

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ingest.admin.stored_messages import StoredMessage
-    from ingest.domain.manifest import ObjectRef
+    from ingest.domain.record import ObjectRef
     from ingest.domain.statement import Entry
     from ingest.ports.store import Store, Stored
 

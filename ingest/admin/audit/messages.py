@@ -11,7 +11,8 @@ from pydantic import BaseModel, ValidationError
 
 from ingest.admin.stored_messages import StoredMessage, stored_messages
 from ingest.domain import keys
-from ingest.domain.manifest import Manifest, ObjectRef
+from ingest.domain.manifest import Manifest
+from ingest.domain.record import ObjectRef
 from ingest.domain.statement import ObjectHash, State
 from ingest.domain.tombstone import Tombstone
 from ingest.errors import ObjectMissingError

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ingest.domain.events import Event
     from ingest.domain.keys import Layout
     from ingest.domain.mailbox import Mailbox
-    from ingest.domain.manifest import ObjectRef
+    from ingest.domain.record import ObjectRef
     from ingest.ports.store import Store, Stored
     from ingest.usecases.poll.identity import IdentifiedRow
 

@@ -28,7 +28,7 @@ from ingest.usecases.process.scanning import Scanning, Scans
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-    from ingest.domain.manifest import ObjectRef
+    from ingest.domain.record import ObjectRef
     from ingest.ports.store import StoreWriter
     from ingest.usecases.process.containers import Containers, OpenContainer
     from ingest.usecases.spool import Spool

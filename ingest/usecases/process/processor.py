@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 from ingest import __version__
 from ingest.containers.limits import ContainerLimits
 from ingest.containers.passwords import Passwords
-from ingest.domain.manifest import Manifest, Parse
-from ingest.domain.message import manifest_of
+from ingest.domain.manifest import Manifest, Parse, manifest_of
 from ingest.errors import StoreCorruptError
 from ingest.mime import MimeLimits, parse
 from ingest.mime.automatic import ReportParts
@@ -40,8 +39,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from ingest.domain.mail import Headers
-    from ingest.domain.manifest import ObjectRef
     from ingest.domain.message import OpenMessage
+    from ingest.domain.record import ObjectRef
     from ingest.metrics import Metrics
     from ingest.mime.events import MessageEnded, MimeEvent
     from ingest.mime.fields import Fields

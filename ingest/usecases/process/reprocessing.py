@@ -20,8 +20,9 @@ from typing_extensions import override
 from ingest.domain import keys
 from ingest.domain.content import REPEATED
 from ingest.domain.differences import differences, objects_of
-from ingest.domain.manifest import Authentication, Manifest, ObjectRef, Update
+from ingest.domain.manifest import Authentication, Manifest, Update
 from ingest.domain.message import OpenMessage
+from ingest.domain.record import ObjectRef
 from ingest.errors import MessageError, ObjectMissingError, StaleClaimError
 from ingest.mime.defects import Defect
 from ingest.ports.store import ReadWriteStore

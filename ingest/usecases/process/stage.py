@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from structlog import get_logger
 
-from ingest.domain.events import event_of, failed_event, updated_event
+from ingest.domain.cloudevents import event_of, failed_event, updated_event
 from ingest.domain.message import FailedMessage
 from ingest.domain.retry import MESSAGE_TRIES, Fail, after_message_error
 from ingest.domain.seen import StoredAt

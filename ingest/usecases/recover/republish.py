@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from ingest.domain.events import events_of
+from ingest.domain.cloudevents import events_of
 from ingest.domain.manifest import Manifest
 from ingest.errors import StoreUnavailableError
 

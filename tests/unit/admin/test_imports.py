@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from ingest.domain.manifest import ObjectRef
+    from ingest.domain.record import ObjectRef
 
 
 @pytest.fixture

@@ -26,7 +26,8 @@ from ingest.domain.events import Event
 from ingest.domain.invoice import Invoice, InvoiceFields, InvoiceParty
 from ingest.domain.keys import Layout
 from ingest.domain.mail import Address, Headers
-from ingest.domain.manifest import Attachment, Document, MailboxRef, Manifest, ObjectRef, Parse, Update
+from ingest.domain.manifest import Attachment, Document, MailboxRef, Manifest, Parse, Update
+from ingest.domain.record import ObjectRef
 from ingest.errors import StoreCorruptError
 from ingest.wiring.catalog import open_catalog
 from tests.support.bench import Bench, bench, mail, message_key, never

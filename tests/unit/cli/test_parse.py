@@ -16,7 +16,8 @@ from ingest.cli.tree import mail_tree
 from ingest.demo.mails import KINDS, Kind, sample
 from ingest.domain.invoice import Invoice
 from ingest.domain.mail import Headers
-from ingest.domain.manifest import Attachment, MailboxRef, Manifest, ObjectRef, Parse
+from ingest.domain.manifest import Attachment, MailboxRef, Manifest, Parse
+from ingest.domain.record import ObjectRef
 from ingest.errors import SpoolError
 from ingest.mime.envelope import Trust
 from ingest.usecases.process.authentication import Authenticator

@@ -20,7 +20,7 @@ from ingest.console.asking import search_of
 from ingest.console.content import send_object
 from ingest.console.errors import FilterError
 from ingest.console.words import coded
-from ingest.domain.manifest import ObjectRef
+from ingest.domain.record import ObjectRef
 from ingest.domain.tombstone import RawErased
 from ingest.errors import MaildropAuthError
 from tests.support.bench import mail, message_key

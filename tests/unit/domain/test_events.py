@@ -8,25 +8,12 @@ from typing import Any
 
 import pytest
 
-from ingest.domain.events import (
-    MAX_EVENT_ATTACHMENTS,
-    MAX_EVENT_BYTES,
-    Event,
-    EventType,
-    event_of,
-    make_event,
-    traceparent_of,
-)
+from ingest.domain.cloudevents import MAX_EVENT_ATTACHMENTS, event_of, make_event
+from ingest.domain.events import MAX_EVENT_BYTES, Event, EventType, traceparent_of
 from ingest.domain.invoice import Invoice, InvoiceFields
 from ingest.domain.mail import Address, Headers
-from ingest.domain.manifest import (
-    Attachment,
-    MailboxRef,
-    Manifest,
-    ObjectRef,
-    Parse,
-    Update,
-)
+from ingest.domain.manifest import Attachment, MailboxRef, Manifest, Parse, Update
+from ingest.domain.record import ObjectRef
 
 AT = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 LATER = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from contextlib import closing
 
-from ingest.domain.manifest import ObjectRef
+from ingest.domain.record import ObjectRef
 from ingest.errors import StoreUnavailableError
 from ingest.usecases.handover import HandOver
 from ingest.usecases.spool import MEMORY_BYTES, Spool

@@ -25,7 +25,7 @@ from ingest.adapters.stores.transfer import (
     segments,
     to_skip,
 )
-from ingest.domain.manifest import ObjectRef
+from ingest.domain.record import ObjectRef
 from ingest.errors import (
     ObjectExistsError,
     ObjectMissingError,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from ingest.domain.manifest import ObjectRef
+    from ingest.domain.record import ObjectRef
     from ingest.ports.claims import Claim
     from ingest.ports.seen import Registration
     from tests.support.bench import Bench

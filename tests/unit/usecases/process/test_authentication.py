@@ -12,8 +12,9 @@ import pytest
 
 from ingest.adapters.dkim.keys import PublishedKeys
 from ingest.adapters.dkim.resolver import DnsResolver
-from ingest.domain.manifest import Authentication, DkimVerification, ObjectRef
+from ingest.domain.manifest import Authentication, DkimVerification
 from ingest.domain.message import OpenMessage
+from ingest.domain.record import ObjectRef
 from ingest.errors import DnsUnavailableError
 from ingest.mime.envelope import Trust
 from ingest.usecases.process.authentication import Authenticator

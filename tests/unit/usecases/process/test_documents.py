@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ingest.domain.invoice import Invoice, InvoiceFields
-from ingest.domain.manifest import Attachment, ObjectRef
+from ingest.domain.manifest import Attachment
+from ingest.domain.record import ObjectRef
 from ingest.mime.pictures import picture_size
 from ingest.usecases.process.documents import group_documents
 from tests.support.habits import HABITS, SIGNATURE_HTML, Habit, a, jpeg, mail, png, shown, xml

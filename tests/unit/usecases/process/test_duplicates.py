@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ingest.domain.cloudevents import event_of
 from ingest.domain.content import MOST_DIGESTS, content_digests
-from ingest.domain.events import MAX_EVENT_BYTES, event_of
+from ingest.domain.events import MAX_EVENT_BYTES
 from ingest.domain.mail import Address
 from ingest.domain.manifest import Manifest
 from ingest.domain.marks import Duplicate

@@ -11,7 +11,7 @@ from prometheus_client import generate_latest
 from structlog.testing import capture_logs
 
 import ingest.usecases.process.containers as containers_module
-from ingest.domain.events import event_of
+from ingest.domain.cloudevents import event_of
 from ingest.metrics import Metrics
 from ingest.mime.defects import Defect
 from tests.support.containers import mail_with

@@ -6,7 +6,8 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from ingest.domain.events import MAX_EVENT_BYTES, event_of
+from ingest.domain.cloudevents import event_of
+from ingest.domain.events import MAX_EVENT_BYTES
 from ingest.domain.mail import Address
 from ingest.domain.marks import AppliedRule, Quarantine
 from ingest.expressions import Expression
