@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from structlog import get_logger
-
 from ingest.domain.mailbox import Tls
-from ingest.errors import ConfigError, LedgerUnavailableError, MailhaulError, StartError, StoreError
+from ingest.errors import ConfigError, LedgerUnavailableError, MailhaulError, StoreError
 from ingest.ports.ledger import Severity
 from ingest.usecases.poll.identity import require_unique_ids, unreliable
 from ingest.usecases.store_probe import write_probe
@@ -29,8 +27,6 @@ if TYPE_CHECKING:
     from ingest.ports.signing import Signer
     from ingest.ports.sink import Sink
     from ingest.ports.store import Store
-
-log = get_logger()
 
 # Fewer than the default limit of connections to one server.
 PARALLEL_MAILBOXES = 8
@@ -191,33 +187,6 @@ class Check:
 def _signing(open_signer: Callable[[], Signer | None]) -> str:
     signer = open_signer()
     return "statements are not signed" if signer is None else f"statements are signed with the key {signer.key_id}"
-
-
-def require_usable(ledger: LedgerConnection) -> None:
-    """Log what is wrong with the ledger, before a process uses it. One that does not answer may do so later.
-
-    Raises:
-        StartError: the ledger must not be used like this.
-    """
-    try:
-        problems = ledger.problems()
-    except LedgerUnavailableError:
-        return
-    for problem in problems:
-        write = log.warning if problem.severity is Severity.WARNING else log.error
-        write("ledger.problem", problem=problem.code)
-    if fatal := [problem.text for problem in problems if problem.severity is Severity.FATAL]:
-        raise StartError("\n".join(fatal))
-
-
-def require_usable_broker(check_broker: Callable[[], str]) -> None:
-    """Ask the broker before a process uses it. One that does not answer may do so later.
-
-    Raises:
-        StartError: Celery cannot use it.
-    """
-    with suppress(LedgerUnavailableError):
-        check_broker()
 
 
 def _found(listing: Listing, mailbox: Mailbox, terms: Terms) -> Iterator[str]:

@@ -94,8 +94,8 @@ def import_mail(
 
 
 def _run(mailbox: str, paths: Sequence[Path], config: Path | None, how: dict[str, Any]) -> tuple[Imported, FoundMail]:
-    from ingest.admin.check import require_usable
     from ingest.admin.imports import ImportOrder
+    from ingest.admin.usable import require_usable
     from ingest.cli.runtime import open_runtime
     from ingest.cli.stopping import Stopping
     from ingest.config.names import require_configured

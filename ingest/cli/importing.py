@@ -6,17 +6,18 @@ import gc
 import os
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import ModuleType
 
 # What libraries import only if it is installed, and Mailhaul does not use through them: structlog tracebacks in
-# colour, redis its metrics for OpenTelemetry. None in `sys.modules` means: not installed.
-_OPTIONAL = ("rich", "opentelemetry.sdk.metrics")
-# pydantic looks for plug-ins in the metadata of every installed package.
+# colour, and colours on Windows, redis its metrics for OpenTelemetry. None in `sys.modules` means: not installed.
+_OPTIONAL = ("colorama", "opentelemetry.metrics", "opentelemetry.sdk.metrics", "rich")
+# pydantic and kombu look for plug-ins in the metadata of every installed package.
 _NO_PLUGINS = "PYDANTIC_DISABLE_PLUGINS"
+_PLUGINS_OF_KOMBU = "kombu."
 
 
 @contextmanager
@@ -38,3 +39,20 @@ def fast_imports() -> Iterator[None]:
         gc.enable()
         for name in hidden:
             del modules[name]
+
+
+@contextmanager
+def without_plugins() -> Iterator[None]:
+    """Let kombu find no plug-ins in the `with` block: its own serializers will do, and a scan takes milliseconds."""
+    from importlib import metadata  # noqa: PLC0415 - commands start without it
+
+    found = metadata.entry_points
+
+    def entry_points(**wanted: Any) -> Any:
+        return metadata.EntryPoints() if wanted.get("group", "").startswith(_PLUGINS_OF_KOMBU) else found(**wanted)
+
+    metadata.entry_points = entry_points
+    try:
+        yield
+    finally:
+        metadata.entry_points = found

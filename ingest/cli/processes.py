@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ingest.cli.importing import fast_imports
+from ingest.cli.importing import fast_imports, without_plugins
 from ingest.errors import MailhaulError
 
 if TYPE_CHECKING:
@@ -73,17 +73,17 @@ def run_worker(role: str, config: Path | None) -> None:
         from workers.shared_metrics import choose_folder
 
         choose_folder()
-    with fast_imports():
-        from workers import lifecycle
+    with fast_imports(), without_plugins():
+        from workers import worker
 
-        lifecycle.import_stage(role)
-    lifecycle.run_worker(role, config)
+        worker.import_stage(role)
+    worker.run_worker(role, config)
 
 
 def run_scheduler(config: Path | None) -> None:
     """Run the scheduler; arguments and errors as for `run_worker`."""
     _end_with_supervisor()
-    with fast_imports():
+    with fast_imports(), without_plugins():
         from workers import lifecycle
         from workers import schedule as _  # noqa: F401 - imported here because it is fast here
 
@@ -93,7 +93,7 @@ def run_scheduler(config: Path | None) -> None:
 def run_exporter(config: Path | None) -> None:
     """Run the exporter; arguments and errors as for `run_worker`."""
     _end_with_supervisor()
-    with fast_imports():
+    with fast_imports(), without_plugins():
         from workers import exporter as _  # noqa: F401 - as above
         from workers import lifecycle
 
@@ -127,6 +127,6 @@ def run_console(config: Path | None) -> None:
 
 def _end_with_supervisor() -> None:
     """Where `mailhaul up` started this process: end when it is gone."""
-    from ingest.cli.supervisor import end_with_parent
+    from ingest.cli.parent import end_with_parent
 
     end_with_parent()

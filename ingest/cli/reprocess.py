@@ -55,8 +55,8 @@ def reprocess(
     """
     begin, end = period(since, until)
     require_choice(everything=everything, filtered=bool(mailbox or since or until))
-    from ingest.admin.check import require_usable
     from ingest.admin.replay import find_manifests
+    from ingest.admin.usable import require_usable
     from ingest.cli.runtime import open_runtime
     from ingest.cli.stopping import Stopping
     from ingest.config.names import require_configured

@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ingest import logs
-from ingest.admin.check import PARTS_OF_ROLES, require_usable
+from ingest.admin.check import PARTS_OF_ROLES
 from ingest.admin.preview import Preview
 from ingest.admin.progress import DrainProgress
+from ingest.admin.usable import require_usable
 from ingest.cli.progress import shown
 from ingest.cli.stopping import Stopping
 from ingest.config import ConfigSource

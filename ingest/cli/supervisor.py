@@ -2,7 +2,7 @@
 
 Each child has its own session, and so its own process group: Ctrl-C in the terminal reaches only the supervisor, and
 processes that a child leaves behind (those of a pool) are killed with its group. Children exit when the supervisor is
-gone, see `end_with_parent`.
+gone, see `ingest.cli.parent`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ingest.cli.parent import SUPERVISED
 from ingest.domain.retry import Backoff
 
 if TYPE_CHECKING:
@@ -25,10 +26,6 @@ if TYPE_CHECKING:
 RESTARTS = Backoff(first=1, cap=60, jitter=0)
 STAYED_UP = 60.0
 _LOOK = 0.02
-# Environment variable of children: the supervisor's process id.
-SUPERVISED = "MAILHAUL_SUPERVISED"
-# Seconds in which an orphan may exit before it is killed.
-ORPHAN_SECONDS = 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,25 +184,3 @@ class Supervisor:
                 text = line.decode("utf-8", "replace").rstrip()
                 if text:
                     self._listen(name, text)
-
-
-def end_with_parent() -> None:
-    """In a child of a supervisor: exit when the supervisor is gone, however it ended.
-
-    Sends SIGTERM to this process, and after a while SIGKILL to its group. Watching the parent's id works on every
-    system, survives exec, and cannot be inherited by the wrong process, unlike a parent-death signal (which Linux
-    sends when the forking thread ends) or a pipe.
-    """
-    supervisor = os.environ.get(SUPERVISED, "")
-    if supervisor.isdigit():
-        threading.Thread(target=_watch, args=(int(supervisor),), name="parent-watch", daemon=True).start()
-
-
-def _watch(supervisor: int) -> None:
-    while os.getppid() == supervisor:
-        time.sleep(1)
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(ORPHAN_SECONDS)
-    if os.getpgrp() == os.getpid():
-        os.killpg(os.getpid(), signal.SIGKILL)
-    os.kill(os.getpid(), signal.SIGKILL)

@@ -18,7 +18,7 @@ from ingest import logs
 from ingest.adapters.ledger import connect
 from ingest.adapters.ledger.brokers import broker_check
 from ingest.adapters.ledger.embedded import EmbeddedLedger
-from ingest.admin.check import require_usable, require_usable_broker
+from ingest.admin.usable import require_usable, require_usable_broker
 from ingest.cli.children import (
     WORKERS,
     LogFiles,

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from ingest.config.mailbox import OAuth2Auth, PasswordAuth
 from ingest.config.providers import PRESETS
 from ingest.config.secrets import is_reference
-from ingest.domain.grant import ClientCredentials, Grant, RefreshToken, ServiceAccount, TokenLogin
 from ingest.domain.mailbox import ClientCertificate, Credentials, Mechanism
 from ingest.errors import ConfigError
 
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from ingest.config.mailbox import MailboxSection, ProxySection
     from ingest.config.providers import Preset
     from ingest.config.secrets import Secrets
+    from ingest.domain.grant import Grant, TokenLogin
 
 # Token server of all Google service accounts, whatever the mailbox's provider.
 _GOOGLE = "https://oauth2.googleapis.com/token"
@@ -40,12 +40,16 @@ def login(section: MailboxSection, proxy: ProxySection | None, secrets: Secrets)
     if isinstance(auth, PasswordAuth):
         password = read("auth.password", auth.password)
         return Credentials(auth.username, password, Mechanism(auth.type), proxy=proxy_login, certificate=certificate)
+    from ingest.domain.grant import TokenLogin  # noqa: PLC0415 - many configurations have no tokens
+
     preset = PRESETS[section.provider]
     mechanism = preset.mechanism if auth.mechanism is None else Mechanism(auth.mechanism)
     return TokenLogin(auth.username, mechanism, _grant(auth, preset, read), proxy_login, certificate)
 
 
 def _grant(auth: OAuth2Auth, preset: Preset, read: _SecretReader) -> Grant:
+    from ingest.domain.grant import ClientCredentials, RefreshToken, ServiceAccount  # noqa: PLC0415 - as above
+
     url = token_url(auth, preset).replace("{tenant}", auth.tenant or "")
     ca_file = None if auth.ca is None else str(auth.ca)
     if auth.service_account is not None:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from ingest.admin.check import require_usable
 from ingest.admin.mailbox_claim import raise_if_stopped
 from ingest.admin.replay import listed_manifests, oldest_first
+from ingest.admin.usable import require_usable
 from ingest.console.jobs import DETAILS, ChangedMessage, failure
 from ingest.errors import Fault, MailhaulError
 from ingest.wiring import admin

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 from structlog import get_logger
 
-from ingest.admin.check import require_usable
+from ingest.admin.usable import require_usable
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.feed import BATCH, Feeder
 from ingest.catalog.rebuild import Rebuild

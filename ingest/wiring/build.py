@@ -11,7 +11,6 @@ from ingest.adapters.ledger import connect
 from ingest.adapters.ledger.address import Broker, broker
 from ingest.adapters.ledger.brokers import broker_check, require_no_cluster
 from ingest.adapters.ledger.embedded import EmbeddedLedger
-from ingest.adapters.scanners.clamd import ClamdScanner
 from ingest.adapters.stores import open_store
 from ingest.adapters.stores.metered import MeteredStore
 from ingest.config import Secrets
@@ -274,7 +273,12 @@ def _audit_keys(config: Config, secrets: Secrets) -> dict[str, PublicKey]:
 
 def _open_scanner(config: Config) -> Scanner | None:
     scan = config.scan
-    return None if scan is None else ClamdScanner(scan.url, timeout=scan.timeout, largest=scan.max_bytes)
+    if scan is None:
+        return None
+    # Imported here because it takes the models of the manifest, and most processes scan nothing.
+    from ingest.adapters.scanners.clamd import ClamdScanner  # noqa: PLC0415
+
+    return ClamdScanner(scan.url, timeout=scan.timeout, largest=scan.max_bytes)
 
 
 def _open_tracer(config: Config) -> Tracer:

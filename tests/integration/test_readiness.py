@@ -72,7 +72,7 @@ from pathlib import Path
 from workers.shared_metrics import choose_folder
 
 choose_folder()  # before anything imports prometheus-client
-from workers import lifecycle, readiness
+from workers import readiness, worker
 
 look = readiness.Readiness.look
 
@@ -84,7 +84,7 @@ def counted(self, part):
     look(self, part)
 
 readiness.Readiness.look = counted
-lifecycle.run_worker("process", Path(sys.argv[1]))
+worker.run_worker("process", Path(sys.argv[1]))
 """
 
 

@@ -165,13 +165,13 @@ def test_a_sink_added_to_the_file_reaches_the_schedule_with_the_next_start(tmp_p
 _STALLED = """
 import sys
 from celery import signals
-from workers import lifecycle, watchdog
+from workers import watchdog, worker
 from tests.support.clock import Clock
 
 watchdog.LOOK_EVERY, watchdog.STALLED_AFTER = 0.1, 1.0
 # As if the broker had been unavailable at the wrong moment: alive, connected, and taking nothing.
 signals.worker_ready.connect(lambda sender, **_: sender.cancel_task_queue("mailhaul.relay"), weak=False)
-lifecycle.run_worker("relay", __import__("pathlib").Path(sys.argv[1]))
+worker.run_worker("relay", __import__("pathlib").Path(sys.argv[1]))
 """
 
 

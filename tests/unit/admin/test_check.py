@@ -10,7 +10,8 @@ import pytest
 import structlog
 
 from ingest.adapters.signing import load_signer
-from ingest.admin.check import PARTS_OF_ROLES, Check, Finding, require_usable, require_usable_broker
+from ingest.admin.check import PARTS_OF_ROLES, Check, Finding
+from ingest.admin.usable import require_usable, require_usable_broker
 from ingest.config import Secrets
 from ingest.domain.mailbox import Credentials, Deletion, Mailbox, Server
 from ingest.errors import (

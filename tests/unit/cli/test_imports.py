@@ -37,6 +37,8 @@ _HEAVY = (
     *("asn1crypto", "chardet", "cryptography.hazmat", "dns", "olefile", "opentelemetry.sdk", "pydantic_settings"),
     *("pygments", "rich.console", "scramp", "urllib3"),
 )
+# The models of what a message contains: of these processors alone make any, and others when they have to.
+_CONTENT = tuple(f"ingest.domain.{name}" for name in ("cloudevents", "invoice", "mail", "manifest", "marks"))
 _UNUSED_OURS = (
     "ingest.adapters.ledger.cluster",
     "ingest.demo",
@@ -115,16 +117,18 @@ def test_process_of_the_service_starts_without_the_command_line(command: list[st
     """That would be a third of the CPU of its start."""
     modules = imported_by(
         "import sys, types, workers\n"
-        "workers.lifecycle = sys.modules['workers.lifecycle'] = types.ModuleType('workers.lifecycle')\n"
-        "for name in ('import_stage', 'run_worker', 'run_scheduler', 'run_exporter'):\n"
-        "    setattr(workers.lifecycle, name, lambda *given: print(given[-1]))\n"
+        "for module in ('lifecycle', 'worker'):\n"
+        "    setattr(workers, module, types.ModuleType(f'workers.{module}'))\n"
+        "    sys.modules[f'workers.{module}'] = getattr(workers, module)\n"
+        "    for name in ('import_stage', 'run_worker', 'run_scheduler', 'run_exporter'):\n"
+        "        setattr(getattr(workers, module), name, lambda *given: print(given[-1]))\n"
         "from ingest.cli import main\n"
         f"sys.argv = ['mailhaul', *{command}, '--config', 'the-configuration']\n"
         "try:\n    main()\nexcept SystemExit as end:\n    assert end.code == 0"
     )
     assert "the-configuration" in modules
     assert "ingest.cli.processes" in modules
-    assert not of(modules, "typer", "ingest.cli.app", "ingest.cli.common")
+    assert not of(modules, "typer", "ingest.cli.app", "ingest.cli.common", "ingest.cli.supervisor")
 
 
 @pytest.mark.parametrize("wrong", [["--config"], ["--config", "a", "b"], ["--nonsense"], ["--help"]], ids=" ".join)
@@ -145,10 +149,25 @@ def test_mistake_in_a_process_is_printed_as_by_every_command(
 
 def test_processes_start_without_what_only_some_configurations_need() -> None:
     modules = imported_by(
-        "from ingest.cli.importing import fast_imports\nwith fast_imports():\n    import workers.lifecycle"
+        "from ingest.cli.importing import fast_imports\n"
+        "with fast_imports():\n    import workers.exporter, workers.schedule, workers.worker"
     )
     unused = [name for name in _UNUSED if name not in {"celery", "kombu", "workers"}]
-    assert not of(modules, *unused, *_UNUSED_OURS, *_HEAVY, "python_socks", "rich", "typer")
+    assert not of(
+        modules, *unused, *_UNUSED_OURS, *_HEAVY, "colorama", "opentelemetry", "python_socks", "rich", "typer"
+    )
+
+
+def test_processes_scan_no_packages_for_plugins_while_they_import() -> None:
+    modules = imported_by(
+        "from importlib import metadata\n"
+        "from ingest.cli.importing import fast_imports, without_plugins\n"
+        "metadata.distributions = lambda **_: 1 / 0\n"
+        "real = metadata.entry_points\n"
+        "with fast_imports(), without_plugins():\n    import workers.exporter, workers.schedule, workers.worker\n"
+        "assert metadata.entry_points is real"
+    )
+    assert {"kombu.matcher", "kombu.serialization"} <= modules
 
 
 def test_fast_imports_hide_packages_only_while_they_run() -> None:
@@ -184,12 +203,14 @@ def test_worker_imports_its_own_stage_alone_before_it_starts(
     role: str, needed: list[str], not_needed: list[str]
 ) -> None:
     """Children of a prefork pool inherit what their parent has imported, and would otherwise import it each."""
-    modules = imported_by(f"from workers.lifecycle import import_stage\nimport_stage({role!r})")
+    modules = imported_by(f"from workers.worker import import_stage\nimport_stage({role!r})")
     assert modules.issuperset(needed)
     assert not of(modules, *not_needed, "celery.beat", "workers.exporter")
+    assert not of(modules, *([] if role == "process" else _CONTENT))
 
 
 def test_scheduler_and_exporter_import_no_stage() -> None:
-    modules = imported_by("import workers.exporter, workers.lifecycle, workers.schedule")
+    modules = imported_by("import workers.exporter, workers.schedule")
     stages = [f"ingest.usecases.{stage}" for stage in ("poll.stage", "process.stage", "process.processor", "deliver")]
-    assert not of(modules, *stages, "ingest.containers", "ingest.invoices", "ingest.mime", "ingest.pop3")
+    assert not of(modules, *stages, "ingest.containers", "ingest.invoices", "ingest.mime", "ingest.pop3", *_CONTENT)
+    assert not of(modules, "celery.worker", "ingest.admin.check", "ingest.domain.grant", "workers.worker")

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ingest.cli.supervisor import SUPERVISED, Child, Supervisor
+from ingest.cli.parent import SUPERVISED
+from ingest.cli.supervisor import Child, Supervisor
 from ingest.domain.retry import Backoff
 from tests.support.clock import Clock
 from tests.support.waiting import eventually
@@ -108,7 +109,7 @@ def test_a_child_ends_when_its_supervisor_was_killed(tmp_path: Path) -> None:
     """SIGKILL leaves a supervisor no time to stop anybody."""
     pid_file = tmp_path / "pid"
     child = (
-        "import os, time, pathlib; from ingest.cli.supervisor import end_with_parent; end_with_parent();"
+        "import os, time, pathlib; from ingest.cli.parent import end_with_parent; end_with_parent();"
         f"pathlib.Path({str(pid_file)!r}).write_text(str(os.getpid())); time.sleep(60)"
     )
     parent = (

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ingest.cli.supervisor import SUPERVISED, Child, Supervisor
+from ingest.cli.parent import SUPERVISED
+from ingest.cli.supervisor import Child, Supervisor
 from tests.support.waiting import PATIENCE, eventually
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ def test_a_signal_to_the_group_of_the_terminal_does_not_reach_children() -> None
 def test_an_orphan_that_does_not_end_by_itself_is_killed_with_its_group() -> None:
     code = (
         f"{PARENT}import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-        f"from ingest.cli import supervisor\nsupervisor.ORPHAN_SECONDS = 0.1\nsupervisor.end_with_parent()\n{STAY}"
+        f"from ingest.cli import parent\nparent.ORPHAN_SECONDS = 0.1\nparent.end_with_parent()\n{STAY}"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", code],

@@ -74,7 +74,7 @@ def test_mistake_is_reported(tmp_path: Path, section: dict[str, object], words: 
 def test_tracing_is_imported_only_if_configured() -> None:
     """redis-py imports parts of OpenTelemetry itself where it is installed; those do not count."""
     program = (
-        "import sys, ingest.cli.app, workers.lifecycle, ingest.cli.up, ingest.cli.runtime;"
+        "import sys, ingest.cli.app, workers.worker, ingest.cli.up, ingest.cli.runtime;"
         "from ingest.config.model import Config; from ingest.wiring.build import _open_tracer;"
         "from ingest.ports.tracing import NO_TRACING;"
         "config = Config.model_validate({'store': 'file:///s', 'ledger': 'embedded'});"
