@@ -185,9 +185,8 @@ def test_connection_that_ends_at_the_next_request_is_no_failure_of_the_server(od
     put(store, "box/a", b"bytes")
     odd.quirks, odd.refusals = {"drops"}, 1
     assert read(store, "box/a") == b"bytes"
-    assert [is_direct(odd, number) for number in (-2, -1)] == [True, False]
-    read(store, "box/a")
-    assert is_direct(odd)
+    assert [is_direct(odd, number) for number in (-2, -1)] == [True, True]
+    assert odd.requests[-1][2] != odd.requests[-2][2], "on a new connection"
 
 
 def test_object_left_unread_does_not_spoil_the_connection(odd: OddServer, store: S3Store) -> None:
@@ -207,6 +206,18 @@ def test_truncated_and_stalled_objects_are_errors(odd: OddServer) -> None:
         with pytest.raises(StoreUnavailableError):
             read(store, "box/a")
         assert is_direct(odd, 0)
+
+
+@pytest.mark.parametrize("quirk", ["drips its head", "drips its refusal"])
+def test_put_whose_time_is_up_is_not_left_to_boto3(odd: OddServer, quirk: str) -> None:
+    """It would take the same time again. Each byte comes before `read_timeout`."""
+    store = odd.open(read_timeout=60, piece_timeout=0.5)
+    put(store, "box/a", b"bytes")
+    odd.requests.clear()
+    odd.quirks = {quirk}
+    with pytest.raises(StoreUnavailableError, match="in time"):
+        put(store, "box/b", b"bytes")
+    assert [is_direct(odd, number) for number in range(len(odd.requests))] == [True]
 
 
 def test_changed_access_keys_are_learned_anew(odd: OddServer) -> None:
@@ -247,9 +258,9 @@ def test_certificate_is_verified_with_the_bundle_that_boto3_uses(
     for _ in range(2):
         put(store, "box/a", b"bytes")
     assert is_direct(odd)
-    network = Network(1, 1, 1, str(tmp_path / "other.pem"))
+    network = Network(1, 1, 1, 1, str(tmp_path / "other.pem"))
     with pytest.raises(ssl.SSLCertVerificationError):
-        Route(urlsplit(endpoint), network).connected()
+        Route(urlsplit(endpoint), network).connect()
     monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "other.pem"))
     with pytest.raises(StoreRefusedError, match="not trusted"):
         put(odd.open(endpoint=endpoint), "box/a", b"bytes")

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from email.message import Message
 
 _PAGES = {"page": 200, "forbids in a page": 403, "404 in a page": 404}
+_DRIPPING = {
+    "drips its head": b"HTTP/1.1 200 OK\r\nX-Filler: ",
+    "drips its refusal": b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 1000000\r\n\r\n",
+}
 # The tokens that a listing names, one for each page.
 _LISTINGS = {"truncated": [""], "repeats a page": ["same", "same"], "two pages": ["next"]}
 
@@ -221,8 +225,8 @@ class OddHandler(BaseHTTPRequestHandler):
         part: str = "",
         **headers: str,
     ) -> None:
-        if "drips its head" in self.server.quirks:
-            self._drip(b"HTTP/1.1 200 OK\r\nX-Filler: ")
+        for quirk in self.server.quirks & _DRIPPING.keys():
+            self._drip(_DRIPPING[quirk])
             return
         self.send_response(status)
         self.send_header("Content-Length", str(len(body) if length is None else length))

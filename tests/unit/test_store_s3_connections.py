@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import socket
 import threading
+from dataclasses import replace
 from http.client import HTTPException
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
-from botocore.exceptions import IncompleteReadError, ResponseStreamingError
+from botocore.exceptions import IncompleteReadError, ReadTimeoutError, ResponseStreamingError
+from botocore.httpsession import get_cert_path
 
-from ingest.adapters.stores.s3_connections import Network, Route
+from ingest.adapters.deadline import RequestDeadline
+from ingest.adapters.stores.s3_connections import Connection, Network, Route
+from tests.support.dripping import dripping_servers
 from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
-    from ingest.adapters.stores.s3_connections import Exchange
+    from ingest.adapters.stores.s3_exchange import Exchange
 
-NETWORK = Network(connect_timeout=PATIENCE, read_timeout=PATIENCE, idle=2, ca_bundle="")
+NETWORK = Network(connect_timeout=PATIENCE, read_timeout=PATIENCE, piece_timeout=PATIENCE, idle=2, ca_bundle="")
 
 
 @pytest.fixture
@@ -40,12 +44,7 @@ def ask() -> Iterator[Callable[..., Exchange]]:
             threads.append(threading.Thread(target=serve, args=(answer,)))
             threads[-1].start()
             route = Route(urlsplit(f"http://127.0.0.1:{listener.getsockname()[1]}"), NETWORK)
-            connection, _ = route.connected()
-            try:
-                exchanges.append(route.send(connection, method, "/", {"host": "h"}, None))
-            except HTTPException:
-                connection.close()
-                raise
+            exchanges.append(route.exchange(method, "/", {"host": "h"}))
             return exchanges[-1]
 
         yield send
@@ -164,10 +163,95 @@ def test_connection_with_bytes_behind_the_answer_is_not_kept(ask: Callable[..., 
 def test_request_with_a_line_break_in_a_field_is_not_sent() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         route = Route(urlsplit(f"http://127.0.0.1:{listener.getsockname()[1]}"), NETWORK)
-        connection, _ = route.connected()
         with pytest.raises(HTTPException):
-            route.send(connection, "PUT", "/", {"host": "h", "x-a": "b\r\nx-c: d"}, b"")
-        connection.close()
-        served, _ = listener.accept()
-        with served:
-            assert served.recv(100) == b""
+            route.exchange("PUT", "/", {"host": "h", "x-a": "b\r\nx-c: d"}, b"")
+        listener.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+
+
+# A server that sends a byte now and then is never silent for as long as a timeout: only a deadline ends the request.
+_HEAD = b"HTTP/1.1 200 OK\r\nX-Padding: "
+_BODY = b"HTTP/1.1 503 Busy\r\nContent-Length: 99999\r\n\r\n"
+_TLS_RECORD = b"\x16\x03\x03\x40\x00"
+_BRIEF = replace(NETWORK, piece_timeout=0.3)
+
+
+@pytest.mark.parametrize("beginning", [_HEAD, _BODY], ids=["head", "body"])
+def test_answer_that_drips_ends_with_the_time_of_a_piece(beginning: bytes) -> None:
+    with dripping_servers(1, 0.02, beginning, greets=False) as (server,):
+        route = Route(urlsplit(f"http://127.0.1.1:{server.port}"), _BRIEF)
+        with pytest.raises(ReadTimeoutError):
+            route.exchange("PUT", "/", {"host": "h"}, b"bytes").read_all()
+        assert not route.idle
+
+
+def test_handshake_that_drips_ends_with_the_time_of_a_piece() -> None:
+    with dripping_servers(1, 0.02, _TLS_RECORD, greets=False) as (server,):
+        route = Route(
+            urlsplit(f"https://127.0.1.1:{server.port}"), replace(_BRIEF, ca_bundle=str(get_cert_path(True)))
+        )
+        with pytest.raises(ReadTimeoutError):
+            route.exchange("PUT", "/", {"host": "h"}, b"bytes")
+
+
+def test_deadline_of_the_caller_ends_a_request() -> None:
+    with dripping_servers(1, 0.02, _HEAD, greets=False) as (server,):
+        route = Route(urlsplit(f"http://127.0.1.1:{server.port}"), NETWORK)
+        with RequestDeadline(0.3).running(), pytest.raises(ReadTimeoutError):
+            route.exchange("PUT", "/", {"host": "h"}, b"bytes")
+
+
+class Partial(socket.socket):
+    """A socket that sends a request in part, as the kernel does when its limit is over."""
+
+    def sendmsg(self, buffers: Iterable[Any], *_: Any) -> int:
+        return super().sendmsg([b"".join(buffers)[:1000]])
+
+
+@pytest.fixture
+def narrow() -> Iterator[tuple[Route, socket.socket]]:
+    """A route with one open connection, which holds few bytes on their way, and the server's end of it."""
+    near, far = socket.socketpair()
+    near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    with far, Partial(fileno=near.detach()) as partial:
+        route = Route(urlsplit("http://127.0.0.1:1"), replace(NETWORK, piece_timeout=0.5))
+        route.release(Connection(partial))
+        yield route, far
+
+
+def test_upload_that_is_taken_a_byte_now_and_then_ends_with_the_time_of_a_piece(
+    narrow: tuple[Route, socket.socket],
+) -> None:
+    (route, far), ended = narrow, threading.Event()
+
+    def take() -> None:
+        while not ended.wait(0.02) and far.recv(1000):
+            pass
+
+    server = threading.Thread(target=take)
+    server.start()
+    try:
+        with pytest.raises(ReadTimeoutError):
+            route.exchange("PUT", "/", {"host": "h"}, bytes(2**20))
+    finally:
+        ended.set()
+        server.join()
+
+
+def test_upload_that_the_kernel_takes_in_parts_arrives_whole(narrow: tuple[Route, socket.socket]) -> None:
+    (route, far), body = narrow, bytes(range(256)) * 2048
+    route.network = NETWORK
+    received: list[bytes] = []
+
+    def serve() -> None:
+        far.settimeout(PATIENCE)
+        while not b"".join(received).endswith(body):
+            received.append(far.recv(65536))
+        far.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    server = threading.Thread(target=serve)
+    server.start()
+    assert route.exchange("PUT", "/", {"host": "h"}, body).read_all() == b""
+    server.join()
+    assert b"".join(received).partition(b"\r\n\r\n")[2] == body

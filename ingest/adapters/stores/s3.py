@@ -32,7 +32,7 @@ from ingest.adapters.stores.s3_errors import (
     translated_locks,
 )
 from ingest.adapters.stores.s3_lock import BucketLocks
-from ingest.adapters.stores.s3_upload import Dialect, PartedUpload, Target, WholeUpload
+from ingest.adapters.stores.s3_upload import IN_MEMORY_BYTES, Dialect, PartedUpload, Target, WholeUpload
 from ingest.adapters.stores.transfer import (
     Slice,
     byte_range,
@@ -138,6 +138,7 @@ class S3Store(Store):
         self._sleep = sleep
         self._piece_timeout = piece_timeout
         self._single_bytes = single_bytes
+        self._memory_bytes = min(single_bytes, IN_MEMORY_BYTES)
         self._part_bytes = part_bytes
         self._dialect = Dialect()
 
@@ -156,21 +157,21 @@ class S3Store(Store):
     ) -> ObjectRef:
         segments(key)
         try:
-            with translated(), limited(self._piece_timeout):
-                attributes = self._attributes(content_type, filename, sha256) | self._locks.marks(key, size)
-                target = Target(self._clients.direct(), self.bucket, key, attributes)
-                upload: Upload
-                if size > self._single_bytes:
-                    if only_if_absent:  # checked first, so that no parts are sent in vain
-                        self._raise_if_present(key)
-                    upload = PartedUpload(target, body, size, sha256, self._part_bytes)
-                else:
-                    upload = WholeUpload(target, body, size, sha256)
+            attributes = self._attributes(content_type, filename, sha256) | self._locks.marks(key, size)
+            target = Target(self._clients.direct(), self.bucket, key, attributes)
+            if size <= self._memory_bytes:
+                upload = WholeUpload(target, body, size, sha256)
                 sent = self._send(upload, key, only_if_absent=only_if_absent)
-        except ObjectExistsError:
-            if not compare:
+            else:
+                with limited(self._piece_timeout):
+                    sent = self._send_large(target, body, size, sha256, only_if_absent=only_if_absent)
+        except Exception as error:
+            failure = translated().translate(error)
+            if compare and isinstance(failure or error, ObjectExistsError):
+                raise_exists(self.stat(key), size=size, sha256=sha256)
+            if failure is None:
                 raise
-            raise_exists(self.stat(key), size=size, sha256=sha256)
+            raise failure from error
         return ObjectRef(
             bucket=self.bucket, key=key, size=size, sha256=sha256, etag=sent.etag, version_id=sent.version_id
         )
@@ -222,7 +223,7 @@ class S3Store(Store):
     @override
     def stat(self, key: str) -> ObjectRef | None:
         segments(key)
-        with translated(), limited(self._piece_timeout):
+        with translated():
             try:
                 head = self._clients.direct().head_object(key)
             except ClientError as error:
@@ -306,38 +307,42 @@ class S3Store(Store):
             attributes |= {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": self._kms_key}
         return attributes
 
-    def _send(self, upload: Upload, key: str, *, only_if_absent: bool) -> Sent:
+    def _send_large(self, target: Target, body: BinaryIO, size: int, sha256: str, *, only_if_absent: bool) -> Sent:
+        upload: Upload
+        if size > self._single_bytes:
+            if only_if_absent:  # checked first, so that no parts are sent in vain
+                self._raise_if_present(target.key)
+            upload = PartedUpload(target, body, size, sha256, self._part_bytes)
+        else:
+            upload = WholeUpload(target, body, size, sha256)
+        return self._send(upload, target.key, only_if_absent=only_if_absent)
+
+    def _send(self, upload: Upload, key: str, *, only_if_absent: bool, attempt: int = 1) -> Sent:
         """Send with the features the server supports; one that it refuses is left out from then on.
 
-        Without conditional creation a check beforehand has to do, although another writer may come in between.
+        Without conditional creation a check beforehand has to do, although another writer may come in between. If
+        another request for the same key was in progress (409), the creation is repeated, as Amazon advises.
         """
         dialect = self._dialect
         conditional = only_if_absent and dialect.conditional is not False
         if only_if_absent and not conditional:
             self._raise_if_present(key)
         try:
-            sent = self._send_through_conflicts(upload, dialect, conditional=conditional)
+            sent = upload.send(checksums=dialect.checksums, md5=dialect.md5, conditional=conditional)
         except ClientError as error:
-            reduced = dialect.reduced(error, conditional=conditional)
-            if reduced is None:
+            if is_conflict(error) and attempt < self._attempts:
+                self._sleep(_CONFLICT_SECONDS * attempt)
+                attempt += 1
+            elif (reduced := dialect.reduced(error, conditional=conditional)) is not None:
+                self._dialect = reduced
+                attempt = 1
+            else:
                 raise
-            self._dialect = reduced
-            return self._send(upload, key, only_if_absent=only_if_absent)
-        if conditional and dialect.conditional is None and isinstance(upload, WholeUpload):
-            self._dialect = replace(self._dialect, conditional=self._heeds_condition(upload))
-        return sent
-
-    def _send_through_conflicts(self, upload: Upload, dialect: Dialect, *, conditional: bool) -> Sent:
-        """Send, again if another request for the same key was in progress (409), as Amazon advises."""
-        attempt = 1
-        while True:
-            try:
-                return upload.send(checksums=dialect.checksums, md5=dialect.md5, conditional=conditional)
-            except ClientError as error:
-                if attempt >= self._attempts or not is_conflict(error):
-                    raise
-            self._sleep(_CONFLICT_SECONDS * attempt)
-            attempt += 1
+        else:
+            if conditional and dialect.conditional is None and isinstance(upload, WholeUpload):
+                self._dialect = replace(self._dialect, conditional=self._heeds_condition(upload))
+            return sent
+        return self._send(upload, key, only_if_absent=only_if_absent, attempt=attempt)
 
     def _heeds_condition(self, upload: WholeUpload) -> bool | None:
         """Whether the server refuses to create the same object again; if not, it has stored the same bytes again."""

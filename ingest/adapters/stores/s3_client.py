@@ -92,7 +92,9 @@ class Clients:
         limit_requests(client, self.piece_timeout)
         # The same certificates as botocore's.
         bundle = core.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE") or get_cert_path(True)
-        network = Network(self.connect_timeout, self.read_timeout, self.max_connections, str(bundle))
+        network = Network(
+            self.connect_timeout, self.read_timeout, self.piece_timeout, self.max_connections, str(bundle)
+        )
         return DirectClient(client, self.bucket, lambda: _credentials(session, keys), network)
 
 

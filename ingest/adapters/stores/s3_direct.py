@@ -18,10 +18,10 @@ from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ReadTimeoutError
 from botocore.utils import get_environ_proxies
 
-from ingest.adapters.deadline import running_deadline
+from ingest.adapters.deadline import limited, running_deadline
 from ingest.adapters.stores.s3_connections import Route
 from ingest.adapters.stores.sigv4 import ALGORITHM, EMPTY_SHA256, Credentials, Request, Signer, encode_path
 
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from botocore.awsrequest import AWSPreparedRequest
     from types_boto3_s3 import S3Client
 
-    from ingest.adapters.stores.s3_connections import Exchange, Network
+    from ingest.adapters.stores.s3_connections import Network
+    from ingest.adapters.stores.s3_exchange import Exchange
 
 # boto3's arguments for a put, as headers.
 _HEADERS = {
@@ -114,7 +115,8 @@ class DirectClient:
             if exchange.status == _PRECONDITION_FAILED and _PRESENT in content:
                 raise _refused("PreconditionFailed", exchange.status, "PutObject")
             self._leave_to_boto(exchange)
-        answer = self.boto.put_object(Bucket=self._bucket, Key=key, Body=body, **arguments)
+        with limited(self._network.piece_timeout):
+            answer = self.boto.put_object(Bucket=self._bucket, Key=key, Body=body, **arguments)
         self._learn(key)
         return answer
 
@@ -135,7 +137,8 @@ class DirectClient:
                 raise _refused("NoSuchKey", exchange.status, "GetObject")
             self._leave_to_boto(exchange)
         wanted: Any = {} if part is None else {"Range": part}
-        answer = self.boto.get_object(Bucket=self._bucket, Key=key, **wanted)
+        with limited(self._network.piece_timeout):
+            answer = self.boto.get_object(Bucket=self._bucket, Key=key, **wanted)
         self._learn(key)
         return answer
 
@@ -153,12 +156,13 @@ class DirectClient:
             if exchange.status == _NOT_FOUND:  # which says as little to boto3: there is no document behind it
                 raise _refused("404", exchange.status, "HeadObject")
             self._leave_to_boto(exchange)
-        answer = self.boto.head_object(Bucket=self._bucket, Key=key)
+        with limited(self._network.piece_timeout):
+            answer = self.boto.head_object(Bucket=self._bucket, Key=key)
         self._learn(key)
         return answer
 
     def _ask(
-        self, method: str, key: str, wanted: dict[str, str], body: bytes | None = None, sha256: str = EMPTY_SHA256
+        self, method: str, key: str, wanted: dict[str, str], body: bytes = b"", sha256: str = EMPTY_SHA256
     ) -> Exchange | None:
         """Make a request; None if boto3 has to make it."""
         place, credentials = self._place, self._credentials() if self._place else None
@@ -167,19 +171,16 @@ class DirectClient:
         path = place.path + encode_path(key)
         wanted["host"] = place.route.base.netloc
         headers = place.signer.sign(Request(method, path, wanted, sha256), credentials, self._clock())
-        if body is not None:
+        if method == "PUT":
             headers["content-length"] = str(len(body))
         if (deadline := running_deadline()) is not None:
             deadline.restart()
-        connection, reused = None, False
         try:
-            connection, reused = place.route.connected()
-            return place.route.send(connection, method, path, headers, body)
-        except (OSError, HTTPException):
-            if connection is not None:
-                connection.close()
-            if not reused:  # else the server may just have closed an idle connection
-                self._pause()
+            return place.route.exchange(method, path, headers, body)
+        except (OSError, HTTPException) as error:
+            self._pause()
+            if isinstance(error, ReadTimeoutError):  # the time for the request is used up, so boto3 has none left
+                raise
             return None
 
     def _leave_to_boto(self, exchange: Exchange) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import hashlib
 import io
+from binascii import b2a_base64
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 from typing_extensions import override
@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 IN_MEMORY_BYTES = 2**20
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(NamedTuple):
     """The parts of a server's answer to a put that are recorded."""
 
     etag: str | None
@@ -77,8 +76,7 @@ class Dialect:
         return replace(self, checksums=False, md5=True) if self.checksums else None
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """The destination of an object.
 
     Attributes:
@@ -257,7 +255,8 @@ def require_stored(answer: Mapping[str, Any], checksum: str | None) -> None:
     page = "html" in headers.get("content-type", "").lower() and headers.get("content-length") != "0"
     if page:
         raise not_a_store()
-    require_etag(answer)
+    if not answer.get("ETag"):
+        raise not_a_store()
     kept = answer.get("ChecksumSHA256")
     if checksum is not None and kept is not None and kept != checksum:
         raise StoreCorruptError(
@@ -278,4 +277,4 @@ def _sent(etag: str, version_id: str | None) -> Sent:
 
 
 def _base64(digest: bytes) -> str:
-    return base64.b64encode(digest).decode()
+    return b2a_base64(digest, newline=False).decode()
