@@ -13,7 +13,7 @@ from ingest.usecases.poll.identity import IdentifiedRow
 from ingest.usecases.poll.report import PollCounts, PollReport
 from ingest.usecases.poll.troubled import TroubledAccount
 from ingest.usecases.poll.undeleted import UndeletedMessages
-from ingest.usecases.poll.values import DoneMessage
+from ingest.usecases.poll.values import DoneMessage, registered_among
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -283,7 +283,7 @@ class PollProgress:
         return (row.size or 0) > limit or self._troubled.is_larger_than_listed(self.identified(row))
 
     def done_messages(self, done: set[bytes]) -> list[DoneMessage]:
-        """Return the listed messages that are done and stored whole: by digest, or by the content just fetched."""
+        """Return the listed messages that are stored whole and `done`: by digest, or by the content just fetched."""
         known = [
             DoneMessage(row.listed, row.digest, stored_at, record.is_restored)
             for row in self._rows.values()
@@ -295,7 +295,7 @@ class PollProgress:
         undeleted = [
             DoneMessage(row.listed, row.id, stored_at, is_compared=True) for row, stored_at in self.undeleted.same()
         ]
-        return [*known, *undeleted, *self._recognised]
+        return [*known, *undeleted, *registered_among(self._recognised, self._seen, done)]
 
     def other_digests(self, deleted: Mapping[bytes, StoredAt]) -> set[bytes]:
         """Return the digests of deleted messages under which this session does not list them.

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ingest.domain.keys import DIGEST_BYTES
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from ingest.domain.mailbox import Mailbox
     from ingest.domain.seen import SeenRecord, StoredAt
@@ -64,3 +66,16 @@ class DoneMessage:
     stored_at: StoredAt
     is_restored: bool = False
     is_compared: bool = False
+
+
+def registered_among(
+    recognised: Sequence[DoneMessage], seen: Mapping[bytes, SeenRecord], done: Collection[bytes]
+) -> list[DoneMessage]:
+    """Return the messages, recognised by the content just fetched, that are done by what earlier polls registered.
+
+    They may have been registered under another digest: what identifies a message can change between sessions.
+    """
+    if not recognised:
+        return []
+    known = {record.stored_at[:DIGEST_BYTES] for digest, record in seen.items() if digest in done}
+    return [message for message in recognised if bytes.fromhex(message.stored_at.key) in known]

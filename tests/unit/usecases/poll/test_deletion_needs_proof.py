@@ -104,6 +104,23 @@ def test_message_that_does_not_begin_with_the_header_that_identified_it_is_ident
         assert bool(drop.messages) == (deletion.after is None)
 
 
+@pytest.mark.parametrize("numbered", [True, False])
+def test_message_that_only_content_identifies_stays_on_the_server_as_long_as_the_policy_says(*, numbered: bool) -> None:
+    """Its server has no TOP, and lists message numbers, or one unique-id for all, from the second poll on."""
+    with bench(mailbox("a", deletion=Deletion(1_000.0))) as b:
+        drop = b.maildrops["a"]
+        drop.tops, drop.numbered = False, numbered
+        drop.messages = {b"7": mail("first"), b"8": mail("other")}
+        poll(b)
+        if not numbered:
+            drop.alias = dict.fromkeys(drop.messages, b"same")
+        poll(b, 8)
+        assert len(drop.messages) == 2, "deleted before its time"
+        poll(b, 2)
+        assert drop.messages == {}
+        assert subjects(b) == ["first", "other"]
+
+
 @pytest.mark.parametrize("deletion", [Deletion(None), Deletion(0.0)])
 def test_message_that_has_the_size_of_another_is_fetched_once_more(deletion: Deletion) -> None:
     with bench(mailbox("a", deletion=deletion)) as b:
