@@ -60,6 +60,7 @@ _ANSWERS = {
     "permission_denied": "may not be written to",
     "not_found": "does not exist",
     "locked": "is kept locked by another process",
+    "internal": "could not be tried because of a bug: the log line `sink.bug` has the traceback",
 }
 
 

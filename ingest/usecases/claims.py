@@ -9,12 +9,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from structlog import get_logger
+
 from ingest.errors import LedgerUnavailableError, StaleClaimError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from ingest.ports.claims import Claim, WorkSet
+
+log = get_logger()
 
 # Messages that a processor claims at once; the scheduler sends one wake-up for this many.
 MESSAGES_PER_CLAIM = 4
@@ -138,10 +142,11 @@ class LeaseKeeper:
         now = self._monotonic()
         lease = Lease(work, claim, now + self.seconds, self._monotonic, now + longest, patience, now)
         with self._wake:
-            self._held.add(lease)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="lease-keeper", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="lease-keeper", daemon=True)
+                thread.start()  # where none can be started now, the next claim tries it again
+                self._thread = thread
+            self._held.add(lease)
         try:
             yield lease
         finally:
@@ -170,7 +175,9 @@ class LeaseKeeper:
             return
         try:
             renewed = lease.work.renew(lease.claim, self.seconds)
-        except LedgerUnavailableError:
+        except Exception as error:  # a bug must not end the thread, which renews the claims of all others too
+            if not isinstance(error, LedgerUnavailableError):
+                log.exception("claim.bug")
             lease.lost = lease.lost or before >= lease.expires
             return
         if renewed:

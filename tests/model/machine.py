@@ -16,7 +16,7 @@ from ingest.usecases.schedule import REPAIR_EVERY
 from tests.model.promises import broken_promises
 from tests.model.world import NEW, OLD, POLICIES, World
 
-BUGS = {"poll.bug", "message.bug"}
+BUGS = {"poll.bug", "message.bug", "sink.bug"}
 # Seconds between the last polls: enough for every backoff.
 LAST_ROUNDS = (11, 61, 61, 400, 400, 2_000, 2_000, 4_000, 4_000, 61)
 DAY = 86_400

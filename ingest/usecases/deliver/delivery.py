@@ -297,6 +297,9 @@ class Delivery:
                 outcomes = self.sink.deliver(events)
             except SinkUnavailableError as error:
                 outcomes = [Outcome(Verdict.UNAVAILABLE, error.reason, attempted=False)] * len(events)
+            except Exception:  # one event must not stop the others, nor this sink the other ones, even through a bug
+                log.exception("sink.bug", sink=self.sink.name)
+                outcomes = [Outcome(Verdict.UNAVAILABLE, "internal")] * len(events)
             for span, outcome in zip(spans, outcomes, strict=True):
                 span.note(outcome=outcome.verdict.value)
                 if outcome.verdict not in _DONE:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import closing
 
 import pytest
+from structlog.testing import capture_logs
 
 from ingest.errors import LedgerUnavailableError, StaleClaimError
 from ingest.ports.claims import Claim
 from ingest.usecases.claims import LeaseKeeper
 from tests.support.bench import bench
 from tests.support.clock import Clock
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 
 def test_a_held_claim_outlives_its_lease() -> None:
@@ -122,3 +124,44 @@ def test_lease_survives_an_unavailable_ledger_until_it_expires() -> None:
         with pytest.raises(StaleClaimError):
             lease.check()
     keeper.close()
+
+
+class _Buggy:
+    """A work set that raises what no ledger is to raise."""
+
+    def __init__(self) -> None:
+        self.called = threading.Event()
+
+    def renew(self, claim: Claim, lease: float) -> bool:
+        self.called.set()
+        raise OSError("too many open files")
+
+
+def test_other_claims_are_still_renewed_when_the_renewal_of_one_fails_through_a_bug() -> None:
+    with bench() as b, closing(LeaseKeeper(0.1)) as keeper, capture_logs() as logs:
+        b.ticker.tick(b.schedule())
+        (claim,) = b.ledger.mailboxes.claim(1, 60)
+        buggy = _Buggy()
+        with keeper.hold(buggy, Claim("x", 1, 1, 0.0)) as lost:  # type: ignore[arg-type]  # as above
+            assert buggy.called.wait(PATIENCE)
+            with keeper.hold(b.ledger.mailboxes, claim) as lease:
+                first = lease.expires
+                eventually(lambda: lease.expires > first and lost.lost)
+                lease.check()
+    assert "claim.bug" in {entry["event"] for entry in logs}
+
+
+def test_claims_are_renewed_once_a_thread_can_be_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with bench() as b, closing(LeaseKeeper(0.1)) as keeper:
+        b.ticker.tick(b.schedule())
+        (claim,) = b.ledger.mailboxes.claim(1, 60)
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refuse)
+            with pytest.raises(RuntimeError), keeper.hold(b.ledger.mailboxes, claim):
+                pass
+        with keeper.hold(b.ledger.mailboxes, claim) as lease:
+            first = lease.expires
+            eventually(lambda: lease.expires > first)

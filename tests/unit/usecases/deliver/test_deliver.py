@@ -255,6 +255,30 @@ def test_event_that_the_sink_does_not_take_is_retried_apart_and_the_events_behin
         assert rejected.entry.event.id == events[2]
 
 
+def test_event_at_which_the_code_of_a_sink_fails_is_retried_apart_and_the_others_pass() -> None:
+    """As where no thread can be started, or a library raises what it does not document."""
+
+    def fail_at_second(event: Event) -> Outcome:
+        if b'"subject":"1"' in event.body:
+            raise RuntimeError("can't start new thread")
+        return Outcome(Verdict.DELIVERED)
+
+    with bench() as b:
+        b.sinks["main"].verdict = fail_at_second
+        b.sinks["other"] = MemorySink("other")
+        filled(b, 3)
+        b.relay_stage.run(never)
+        assert len(b.sinks["other"].delivered) == 3, "delayed by the sink before it"
+        for _ in range(REFUSALS):
+            b.clock.time += 400
+            b.relay_stage.run(never)
+        assert {event["data"]["headers"]["subject"] for event in b.published()} == {"0", "2"}
+        b.sinks["main"].verdict = lambda _: Outcome(Verdict.DELIVERED)
+        b.clock.time += 100
+        b.relay_stage.run(never)
+        assert b.published()[-1]["data"]["headers"]["subject"] == "1"
+
+
 def test_event_for_which_a_sink_always_asks_for_a_pause_is_retried_apart_too() -> None:
     with bench() as b:
         filled(b, 30)

@@ -105,7 +105,7 @@ def test_message_that_does_not_begin_with_the_header_that_identified_it_is_ident
 
 
 @pytest.mark.parametrize("numbered", [True, False])
-def test_message_that_only_content_identifies_stays_on_the_server_as_long_as_the_policy_says(*, numbered: bool) -> None:
+def test_message_that_only_content_identifies_is_not_deleted_before_its_time(*, numbered: bool) -> None:
     """Its server has no TOP, and lists message numbers, or one unique-id for all, from the second poll on."""
     with bench(mailbox("a", deletion=Deletion(1_000.0))) as b:
         drop = b.maildrops["a"]
