@@ -251,11 +251,11 @@ class Opening:
         context, own = self._contexts.context(self._server, certificate), certificate is not None
         deadline = self._within(seconds, words)
         try:
-            sock = self._connection.secure(context, self._server.host, deadline, with_certificate=own)
+            tls = self._connection.secure(context, self._server.host, deadline, with_certificate=own)
         except ssl.SSLError as error:
             chain = self._connection.peer_chain()
             raise translated(error, self._server, chain, with_certificate=own) from error
-        return self._hosts.certificates.check(sock, self._server)
+        return self._hosts.certificates.check(tls, self._server)
 
     def _within(self, seconds: float, words: str) -> Deadline:
         return Deadline(self._clock() + seconds, words).or_sooner(self._end)

@@ -86,13 +86,13 @@ class Certificates:
     def __init__(self) -> None:
         self._ends: dict[bytes, float] = {}
 
-    def check(self, sock: ssl.SSLSocket, server: Server) -> float:
+    def check(self, tls: ssl.SSLObject, server: Server) -> float:
         """Return when the server's certificate expires (seconds since 1970).
 
         Raises:
             MaildropTlsError: it is not the pinned one.
         """
-        certificate = sock.getpeercert(binary_form=True) or b""
+        certificate = tls.getpeercert(binary_form=True) or b""
         fingerprint = hashlib.sha256(certificate)
         if server.fingerprint is not None and fingerprint.hexdigest() != server.fingerprint.replace(":", "").lower():
             raise MaildropTlsError(
@@ -103,13 +103,13 @@ class Certificates:
         if end is None:
             if len(self._ends) >= _CERTIFICATES:
                 self._ends.clear()
-            end = self._ends[fingerprint.digest()] = _end_of_peer(sock, certificate)
+            end = self._ends[fingerprint.digest()] = _end_of_peer(tls, certificate)
         return end
 
 
-def _end_of_peer(sock: ssl.SSLSocket, certificate: bytes) -> float:
+def _end_of_peer(tls: ssl.SSLObject, certificate: bytes) -> float:
     """Return the expiry of a server's certificate. `ssl` knows that of a verified one, and needs no import for it."""
-    verified = sock.getpeercert()
+    verified = tls.getpeercert()
     return float(ssl.cert_time_to_seconds(str(verified["notAfter"]))) if verified else end_of(certificate)
 
 

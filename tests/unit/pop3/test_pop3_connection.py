@@ -1,60 +1,186 @@
-"""How much is collected from a socket before it is handled."""
+"""What a connection reads and writes over TLS: whole records, few calls, and every byte before an end."""
 
 from __future__ import annotations
 
+import itertools
+import socket
 import ssl
-from typing import TYPE_CHECKING, cast
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import pytest
+import trustme
+from typing_extensions import override
 
+from ingest.errors import MaildropConnectError, MaildropTimeoutError
 from ingest.pop3.connection import Connection
 from ingest.pop3.deadlines import Deadline
+from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
-    import socket
+    from collections.abc import Callable, Iterator
 
-DEADLINE = Deadline(1.0, "too late")
+    from typing_extensions import Buffer
+
+BUFFER = 64 * 1024
+RECORD = 16 * 1024
 
 
-class Records:
-    """A socket of which each read gives one TLS record, as long as there are any."""
+class Ours(socket.socket):
+    """Our end, which counts the reads and may bound them."""
 
-    def __init__(self, *sizes: int, end: type[OSError] = ssl.SSLWantReadError) -> None:
-        self.sizes, self.end = list(sizes), end
-        self.reads = 0
+    reads = 0
+    most = BUFFER
 
-    def setblocking(self, _: bool) -> None:  # noqa: FBT001 - as sockets have it
-        pass
-
-    def recv_into(self, buffer: memoryview) -> int:
+    @override
+    def recv_into(self, buffer: Buffer, nbytes: int = 0, flags: int = 0) -> int:
         self.reads += 1
-        if not self.sizes:
-            raise self.end
-        size = min(len(buffer), self.sizes.pop(0))
-        buffer[:size] = b"x" * size
-        return size
+        return super().recv_into(buffer, self.most, flags)
 
 
-def received(records: Records) -> int:
-    return len(Connection(cast("socket.socket", records), lambda: 0.0).receive(DEADLINE))
+class Peer:
+    """A TLS server whose records the test sends as it likes, and a connection to it."""
+
+    def __init__(self, authority: trustme.CA, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> None:
+        ours, self.sock = socket.socketpair()
+        self.ours = Ours(fileno=ours.detach())
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.maximum_version = version
+        authority.issue_cert("localhost").configure_cert(context)
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self.connection = Connection(self.ours, time.monotonic)
+        trusting = ssl.create_default_context()
+        authority.configure_trust(trusting)
+        server = threading.Thread(target=self._shake_hands, daemon=True)
+        server.start()
+        self.connection.secure(trusting, "localhost", soon())
+        server.join(PATIENCE)
+        self.ours.reads = 0
+
+    def _shake_hands(self) -> None:
+        while True:
+            try:
+                self._tls.do_handshake()
+            except ssl.SSLWantReadError:
+                self.sock.sendall(self._outgoing.read())
+                self._incoming.write(self.sock.recv(BUFFER))
+            else:
+                self.sock.sendall(self._outgoing.read())
+                return
+
+    def record(self, data: bytes) -> bytes:
+        """Return data as one record."""
+        self._tls.write(data)
+        return self._outgoing.read()
+
+    def farewell(self) -> bytes:
+        """Return the record that announces the end of the stream."""
+        with suppress(ssl.SSLWantReadError):
+            self._tls.unwrap()
+        return self._outgoing.read()
+
+    def heard(self, size: int) -> bytes:
+        """Return what the connection has sent, once it is this many bytes."""
+        data = b""
+        while len(data) < size:
+            self._incoming.write(self.sock.recv(BUFFER))
+            data += self._tls.read(size)
+        return data
 
 
-@pytest.mark.parametrize("end", [ssl.SSLWantReadError, ConnectionResetError])
-def test_short_records_between_full_ones_are_collected_with_them(end: type[OSError]) -> None:
-    """Dovecot ends each flush of its output with a record of a few bytes."""
-    assert received(Records(4096, 16, 4096, 12, end=end)) == 2 * 4096 + 28
+def soon() -> Deadline:
+    return Deadline(time.monotonic() + PATIENCE, "too late")
 
 
-def test_short_answer_is_handled_without_another_read() -> None:
-    records = Records(16, 4096)
-    assert (received(records), records.reads) == (16, 1)
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
 
 
-def test_no_more_is_collected_than_the_buffer_holds() -> None:
-    records = Records(*[4096] * 20)
-    assert (received(records), records.reads) == (16 * 4096, 16)
+@pytest.fixture(params=[ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
+def peer(authority: trustme.CA, request: pytest.FixtureRequest) -> Iterator[Peer]:
+    made = Peer(authority, request.param)
+    with made.sock, made.ours:
+        yield made
 
 
-def test_end_of_stream_behind_a_record_ends_the_collecting() -> None:
-    records = Records(4096, 0, 4096)
-    assert (received(records), records.reads) == (4096, 2)
+def test_records_that_arrived_together_are_read_with_one_call(peer: Peer) -> None:
+    """Dovecot sends 4 KiB in each, and ends each flush of its output with one of a few bytes."""
+    sizes = (4096, 16, 4096, 12, 1)
+    peer.sock.sendall(b"".join(peer.record(b"x" * size) for size in sizes))
+    assert len(peer.connection.receive(soon())) == sum(sizes)
+    assert peer.ours.reads == 1
+
+
+def test_what_the_buffer_does_not_hold_is_read_next_without_waiting(peer: Peer) -> None:
+    """Polling the socket does not show what TLS holds: here the end of the last record, of which all has arrived."""
+    sizes = [RECORD - 1] * 4 + [RECORD - 384]
+    first, *others = [peer.record(bytes([number]) * size) for number, size in enumerate(sizes)]
+    peer.sock.sendall(first[:-1])
+    assert not peer.connection.arrived()
+    peer.sock.sendall(first[-1:] + b"".join(others))
+    received = bytes(peer.connection.receive(soon()))
+    assert len(received) == BUFFER
+    peer.connection.send(b"more\r\n")
+    received += peer.connection.receive(soon())
+    assert received == b"".join(bytes([number]) * size for number, size in enumerate(sizes))
+    assert peer.heard(6) == b"more\r\n"
+
+
+def test_record_in_pieces_is_returned_once_it_is_whole(peer: Peer) -> None:
+    whole, cut = peer.record(b"first"), peer.record(b"second")
+    peer.sock.sendall(whole + cut[:9])
+    assert bytes(peer.connection.receive(soon())) == b"first"
+    assert not peer.connection.arrived()
+    peer.sock.sendall(cut[9:])
+    assert bytes(peer.connection.arrived()) == b"second"
+
+
+def test_deadline_passes_while_a_record_is_not_whole(authority: trustme.CA) -> None:
+    peer = Peer(authority)
+    ticks = itertools.count()
+    peer.connection._clock = lambda: next(ticks) / 1000
+    with peer.sock, peer.ours:
+        peer.sock.sendall(peer.record(b"x" * RECORD)[:-1])
+        with pytest.raises(MaildropTimeoutError, match="too late"):
+            peer.connection.receive(Deadline(0.02, "too late"))
+
+
+def test_deadline_is_looked_at_between_two_reads_of_the_socket(authority: trustme.CA) -> None:
+    """A server that sends bytes all the time, and never a whole record, keeps nobody."""
+    peer = Peer(authority)
+    ticks = itertools.count()
+    peer.connection._clock = lambda: next(ticks) / 1000
+    with peer.sock, peer.ours:
+        peer.sock.sendall(peer.record(b"x" * RECORD))
+        peer.ours.most = 1
+        with pytest.raises(MaildropTimeoutError, match="too late"):
+            peer.connection.receive(Deadline(0.02, "too late"))
+
+
+def test_bytes_before_a_broken_record_count(peer: Peer) -> None:
+    good, bad = peer.record(b"good"), bytearray(peer.record(b"bad"))
+    bad[-1] ^= 1
+    peer.sock.sendall(good + bad)
+    assert bytes(peer.connection.receive(soon())) == b"good"
+    for _ in range(2):
+        with pytest.raises(MaildropConnectError, match="TLS connection broke"):
+            peer.connection.receive(soon())
+
+
+@pytest.mark.parametrize("end", ["announced", "closed", "cut"])
+def test_bytes_before_the_end_of_the_stream_count(authority: trustme.CA, end: str) -> None:
+    peer = Peer(authority)
+    last: dict[str, Callable[[], bytes]] = {
+        "announced": peer.farewell,
+        "closed": lambda: b"",
+        "cut": lambda: peer.record(b"lost")[:9],
+    }
+    with peer.ours:
+        peer.sock.sendall(peer.record(b"last") + last[end]())
+        peer.sock.close()
+        received = [bytes(peer.connection.receive(soon())) for _ in range(3)]
+    assert received == [b"last", b"", b""]
