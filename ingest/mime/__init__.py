@@ -25,7 +25,7 @@ _DEFAULT_LIMITS = MimeLimits()
 # The wheel may hold the parser as machine code (tools/compiled.py); the results are the same.
 FORM: Literal["compiled", "interpreted"] = "interpreted" if scanner.__file__.endswith(".py") else "compiled"
 
-__all__ = ["FORM", "MimeLimits", "parse", "parse_headers", "received_at"]
+__all__ = ["FORM", "MimeLimits", "parse", "parse_headers", "parse_in_pieces", "received_at"]
 
 
 def parse(
@@ -52,6 +52,11 @@ def parse(
     reader = scanner.Scanner(limits, parent, tally, nesting=int(nested), depth=depth)
     scanned = _scanned(reader, chunks)
     return chain.from_iterable(chain(scanned, _ended(limits, tally)) if nested else scanned)
+
+
+def parse_in_pieces(chunks: Iterable[bytes], limits: MimeLimits) -> Iterator[list[MimeEvent]]:
+    """Parse a message as `parse` does; the events of each 64 KiB are yielded together."""
+    return _scanned(scanner.Scanner(limits, None, Tally(limits.parts, ())), chunks)
 
 
 def _ended(limits: MimeLimits, tally: Tally) -> Iterator[list[MimeEvent]]:

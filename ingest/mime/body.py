@@ -26,6 +26,7 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_FIRST_OF_BOMS = frozenset(mark[:1] for mark, _ in _BOMS)
 _WIDE = ("utf-16", "utf-32")
 # Browsers look for the declaration in the first 1024 bytes; Word writes longer comments and styles before it.
 _META_BYTES = 16_384
@@ -92,7 +93,9 @@ class BodyText:
     def _choose(self) -> str | None:
         """Return the label to read the body in; None to read it as ASCII."""
         head = next(iter(self._read()), b"")
-        marked = next((name for mark, name in _BOMS if head.startswith(mark)), None)
+        marked = None
+        if head[:1] in _FIRST_OF_BOMS:
+            marked = next((name for mark, name in _BOMS if head.startswith(mark)), None)
         known = known_charset(self._declared) if self._declared else None
         if marked is not None and (marked == "utf-8" or known in _ASCII_ONLY_NAMES or _is_wide(known)):
             return self._found(marked)
@@ -165,7 +168,7 @@ class _Sample:
     def __init__(self) -> None:
         self.is_ascii, self.escapes = True, False
         self.lines = bytearray()
-        self._decoder = codecs.getincrementaldecoder("utf-8")("strict")
+        self._decoder: codecs.IncrementalDecoder | None = None  # from the first byte above 127 on
         self._valid = self._invalid = 0
 
     def feed(self, data: bytes) -> None:
@@ -174,8 +177,10 @@ class _Sample:
         if b"\x1b$" in data:
             self.escapes = True
             self._add_lines(data)
-        if plain and not self._decoder.getstate()[0]:
+        if plain and self._is_complete:
             return
+        if self._decoder is None:
+            self._decoder = codecs.getincrementaldecoder("utf-8")("strict")
         self.is_ascii = False
         before = self._decoder.getstate()
         try:
@@ -197,8 +202,13 @@ class _Sample:
                 self.lines += line[:_SAMPLE_BYTES]
 
     @property
+    def _is_complete(self) -> bool:
+        """Whether no character is cut at the end of what was fed."""
+        return self._decoder is None or not self._decoder.getstate()[0]
+
+    @property
     def is_utf8(self) -> bool:
-        return not self._invalid and not self._decoder.getstate()[0]
+        return not self._invalid and self._is_complete
 
     @property
     def is_damaged_utf8(self) -> bool:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from concurrent.futures import Future, wait
+from concurrent.futures import wait
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ingest.domain import keys
 from ingest.domain.manifest import Attachment, Body, Calendar, DerivedBody, NestedMessage, Picture
-from ingest.errors import StoreError
 from ingest.mime.automatic import ReportParts
 from ingest.mime.calendar import CALENDAR_BYTES, read_calendar
 from ingest.mime.defects import Defect
@@ -19,14 +18,14 @@ from ingest.mime.names import display_name
 from ingest.mime.pictures import PICTURE_BYTES, picture_size
 from ingest.mime.reports import REPORT_BYTES
 from ingest.texts.convert import Conversions
-from ingest.usecases.process.bodies import ChosenBody, Texts, is_disguised, references, with_roles
+from ingest.usecases.process.bodies import ChosenBody, Texts, is_binary, kind_of_text, references, with_roles
 from ingest.usecases.process.derived import Images, TextOptions, derive
 from ingest.usecases.process.nested import NESTED_BYTES, read_nested
 from ingest.usecases.process.parts import Part, PartCollector
 from ingest.usecases.process.scanning import Scanning, Scans
 
 if TYPE_CHECKING:
-    from concurrent.futures import Executor
+    from concurrent.futures import Executor, Future
 
     from ingest.domain.record import ObjectRef
     from ingest.ports.store import StoreWriter
@@ -101,23 +100,31 @@ class PartAssembler:
         chosen, others = self._texts.choose()
         self._all_known = True
         self._others.extend(others)
-        self.reports.text = next((body.spool.head(_REPORT_TEXT_BYTES) for body in chosen if body.kind == "text"), b"")
-        referred = {id_ for body in chosen if body.kind == "html" for id_ in references(body)}
-        self._only_html = _only_html(chosen)
+        referred: set[str] = set()
         for body in chosen:
-            # Without anything left to do, this thread would only wait for the last one.
-            idle = body is chosen[-1] and not others
-            self._bodies.append((body, self._written_here(body) if idle else self._submit_body(body)))
+            if body.kind == "html":
+                referred = references(body)
+            else:
+                self.reports.text = body.spool.head(_REPORT_TEXT_BYTES)
+        self._only_html = _only_html(chosen)
+        # Without anything left to do, this thread would only wait for the last one.
+        here = [] if others else chosen[-1:]
+        for body in chosen[: len(chosen) - len(here)]:
+            self._bodies.append((body, self._submit_body(body)))
+        written_here = [self._write_body(body, only_html=self._only_html) for body in here]
         # Every text is known, so what containers among the others hold can be no body.
         self.containers.bodies |= {"text", "html"}
         while self._others:
             self._add(self._others.popleft())
             self._read_containers()
         self._read_deferred()
-        attachments = with_roles([future.result() for _, future in self._written], referred)
-        bodies = [future.result() for _, future in self._bodies]
+        attachments = [future.result() for _, future in self._written]
+        bodies = [future.result() for _, future in self._bodies] + written_here
+        if not attachments:
+            return bodies, attachments
         self._mark_partial()
-        return bodies, _with_parts(sorted(attachments, key=lambda part: _order(part.part)))
+        attachments = sorted(with_roles(attachments, referred), key=lambda part: _order(part.part))
+        return bodies, _with_parts(attachments)
 
     def abandon(self) -> None:
         """After an error: cancel uploads or wait for them, and release everything."""
@@ -165,17 +172,21 @@ class PartAssembler:
 
     def _is_text(self, part: Part) -> bool:
         """Keep a text that may be a body. Binary content that passes for text becomes an attachment."""
-        if is_disguised(part):
+        kind = kind_of_text(part)
+        if kind is None:
+            return False
+        if is_binary(part):
             part.head = part.head._replace(role="attachment")
             return False
         if self._all_known:
             if part.is_body:
                 part.head = part.head._replace(role="inline")
             return False
-        kind = self._texts.add(part)
-        if kind is not None:
+        if not self._texts.add(part, kind):
+            return False
+        if not part.is_fallback and not part.head.filename:  # it is a body unless another is before it
             self.containers.bodies.add(kind)
-        return self._texts.has(part)
+        return True
 
     def _detect(self, part: Part) -> None:
         head = part.head
@@ -206,15 +217,6 @@ class PartAssembler:
 
     def _submit_body(self, body: ChosenBody) -> Future[Body]:
         return self.uploads.submit(self._write_body, body, only_html=self._only_html)
-
-    def _written_here(self, body: ChosenBody) -> Future[Body]:
-        """Write a body in this thread; its result or error is that of the future."""
-        future: Future[Body] = Future()
-        try:
-            future.set_result(self._write_body(body, only_html=self._only_html))
-        except StoreError as error:
-            future.set_exception(error)
-        return future
 
     def _write_body(self, body: ChosenBody, folder: str = "", *, only_html: bool) -> Body:
         name, content_type = _BODIES[body.kind]

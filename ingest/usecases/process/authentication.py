@@ -44,17 +44,25 @@ class Authenticator:
         """Return the check of one message."""
         received = message.received_at or message.first_seen
         reader = DkimReader(self.dkim_bytes, received.timestamp()) if self.keys is not None else None
-        return AuthenticationCheck(self.trust(message.mailbox).authserv_id, self.keys, reader)
+        return AuthenticationCheck(self.trust(message.mailbox), self.keys, reader)
 
 
 class AuthenticationCheck:
-    """Checks one message, whose bytes are passed through it while they are parsed."""
+    """Checks one message, whose bytes are passed through it while they are parsed.
 
-    def __init__(self, authserv_id: str | None, keys: DkimKeys | None, reader: DkimReader | None) -> None:
-        self._authserv_id, self._keys, self._reader = authserv_id, keys, reader
+    Attributes:
+        trust: whose trace fields are believed.
+    """
+
+    def __init__(self, trust: Trust, keys: DkimKeys | None, reader: DkimReader | None) -> None:
+        self.trust, self._keys, self._reader = trust, keys, reader
         self._head: bytes | None = None
 
     def pass_through(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """Return the same chunks, which are looked at if anything is to be checked."""
+        return chunks if self.trust.authserv_id is None and self._reader is None else self._watched(chunks)
+
+    def _watched(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         """Yield the same chunks. The header is read from the first, up to `HEAD_BYTES`."""
         for chunk in chunks:
             if self._head is None:
@@ -72,11 +80,12 @@ class AuthenticationCheck:
         return self._authentication(head, DkimVerification(result="too_large") if self._keys is not None else None)
 
     def _authentication(self, head: bytes, verified: DkimVerification | None) -> Authentication | None:
-        if self._authserv_id is None and verified is None:
+        server = self.trust.authserv_id
+        if server is None and verified is None:
             return None
-        results = authentication_results(head, self._authserv_id) if self._authserv_id else None
+        results = authentication_results(head, server) if server else None
         return Authentication(
-            authserv_id=self._authserv_id if results is not None else None,
+            authserv_id=server if results is not None else None,
             results=results or [],
             dkim_verified=verified,
         )

@@ -69,22 +69,17 @@ class Texts:
 
     _kept: list[Part] = field(default_factory=list)
 
-    def add(self, part: Part) -> BodyKind | None:
-        """Keep a part if it may be a body.
+    def add(self, part: Part, kind: BodyKind) -> bool:
+        """Keep a part that may be a body of this kind; it must not be stored before `choose`.
 
         Returns:
-            The kind of a text without a name, which is a body unless another is before it; None for others. A part
-            that was `kept` must not be stored before `choose`.
+            Whether it was kept.
         """
-        kind = _kind(part)
-        if kind is None or (len(self._kept) >= _MOST_TEXTS and not part.is_body):
-            return None
+        if len(self._kept) >= _MOST_TEXTS and not part.is_body:
+            return False
+        part.text = kind
         self._kept.append(part)
-        return None if part.is_fallback or part.head.filename else kind
-
-    def has(self, part: Part) -> bool:
-        """Return whether a part was kept."""
-        return bool(self._kept) and self._kept[-1] is part
+        return True
 
     def choose(self) -> tuple[list[ChosenBody], list[Part]]:
         """Return the bodies, and the texts that are attachments; some of these are part of a body, too.
@@ -120,11 +115,13 @@ class Texts:
     def _named(self) -> list[Part]:
         """Return the first text with a name, and its alternative of the other kind."""
         named = [part for part in self._kept if part.head.filename and not part.is_fallback]
-        others = [part for part in named[1:] if part.head.role == "alternative" and _kind(part) != _kind(named[0])]
+        others = [part for part in named[1:] if part.head.role == "alternative" and part.text != named[0].text]
         return [*named[:1], *others[:1]]
 
     def _parts(self, kind: str) -> list[Part]:
-        texts = [part for part in self._kept if _kind(part) == kind and not part.head.filename]
+        texts = [part for part in self._kept if part.text == kind and not part.head.filename]
+        if len(texts) < 2:  # noqa: PLR2004 - nothing to choose
+            return [part for part in texts if part.is_fallback or part.head.role != "attachment"]
         own = [part for part in texts if not part.is_fallback]
         first = next(
             (part for role in (kind, "inline", "alternative") for part in own if part.head.role == role), None
@@ -140,7 +137,8 @@ class Texts:
         ]
 
 
-def _kind(part: Part) -> BodyKind | None:
+def kind_of_text(part: Part) -> BodyKind | None:
+    """Return the kind of body that a part may be; None if it can be none."""
     head = part.head
     if head.role in ("text", "html"):
         return _KINDS[head.role]
@@ -149,14 +147,14 @@ def _kind(part: Part) -> BodyKind | None:
     return _KINDS.get(head.declared_type)
 
 
-def is_disguised(part: Part) -> bool:
-    """Return whether a part that passes for a text of the message holds a known binary type."""
-    return _kind(part) is not None and binary_type(part.spool.head(_BLANK_BYTES)) is not None
+def is_binary(part: Part) -> bool:
+    """Return whether a part, which passes for a text of the message, holds a known binary type."""
+    return binary_type(part.spool.head(_BLANK_BYTES)) is not None
 
 
 def _is_blank(part: Part) -> bool:
     """Return whether a text shows nothing."""
-    return _shows_nothing(_kind(part), part.spool)
+    return _shows_nothing(part.text, part.spool)
 
 
 def _shows_nothing(kind: BodyKind | None, spool: Spool) -> bool:
@@ -169,7 +167,7 @@ def _shows_nothing(kind: BodyKind | None, spool: Spool) -> bool:
 
 
 def _converted(parts: list[Part]) -> ChosenBody:
-    kind = _kind(parts[0])
+    kind = parts[0].text
     assert kind is not None  # only texts are kept
     if len(parts) == 1 and not parts[0].head.filename:
         text = BodyText(_reader(parts[0].spool), parts[0].head.charset, kind)
@@ -188,7 +186,11 @@ def _converted(parts: list[Part]) -> ChosenBody:
     return ChosenBody(kind, parts, spool, charsets[0], sorted(defects))
 
 
-def _reader(spool: Spool) -> Callable[[], Iterator[bytes]]:
+def _reader(spool: Spool) -> Callable[[], Iterable[bytes]]:
+    if spool.size <= _CHUNK_BYTES:
+        whole = (spool.head(),) if spool.size else ()
+        return lambda: whole
+
     def read() -> Iterator[bytes]:
         file = spool.reader()
         while piece := file.read(_CHUNK_BYTES):

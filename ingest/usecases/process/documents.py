@@ -53,6 +53,8 @@ def group_documents(attachments: Sequence[Attachment]) -> list[Document]:
     Args:
         attachments: of its manifest, in the order of their paths.
     """
+    if not attachments:
+        return []
     groups = _Groups(attachments)
     if len(attachments) < 2:  # noqa: PLR2004 - nothing to join
         return [_document(members, groups) for members in groups.all()]

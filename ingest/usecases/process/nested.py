@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ingest.mime import parse
 from ingest.mime.events import MessageEnded, PartBegun, PartData, PartEnded
-from ingest.usecases.process.bodies import ChosenBody, Texts
+from ingest.usecases.process.bodies import ChosenBody, Texts, kind_of_text
 from ingest.usecases.process.parts import Part
 
 if TYPE_CHECKING:
@@ -72,8 +72,8 @@ class _NestedTexts:
             case PartEnded() if event.path in self._open:
                 part = self._open.pop(event.path)
                 part.defects += event.defects
-                self._texts.add(part)
-                if not self._texts.has(part):
+                kind = kind_of_text(part)
+                if kind is None or not self._texts.add(part, kind):
                     part.spool.close()
 
     def choose(self) -> list[ChosenBody]:

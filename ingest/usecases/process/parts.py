@@ -10,6 +10,7 @@ from ingest.usecases.spool import Spool
 
 if TYPE_CHECKING:
     from ingest.domain.invoice import Invoice
+    from ingest.domain.manifest import BodyKind
     from ingest.mime.events import MimeEvent
 
 
@@ -24,6 +25,7 @@ class Part:
         own: whether it belongs to the message itself, not to a nested message or a file. Texts of a signed message
             that is such a part can become the message's bodies.
         defects: codes.
+        text: the kind of body that it may be; set when it is kept as such.
         detected: the media type detected from its bytes; empty until detection has run.
         encrypted, unlocked: as in the manifest.
         is_partial: whether it is a container of which something was not read.
@@ -35,6 +37,7 @@ class Part:
     level: int = 0
     own: bool = False
     defects: list[str] = field(default_factory=list)
+    text: BodyKind | None = None
     detected: str = ""
     invoice: Invoice | None = None
     encrypted: bool = False

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
@@ -18,7 +17,7 @@ from ingest.containers.limits import ContainerLimits
 from ingest.containers.passwords import Passwords
 from ingest.domain.manifest import Manifest, Parse, manifest_of
 from ingest.errors import StoreCorruptError
-from ingest.mime import MimeLimits, parse
+from ingest.mime import MimeLimits, parse_in_pieces
 from ingest.mime.automatic import ReportParts
 from ingest.mime.defects import Defect
 from ingest.mime.envelope import read_envelope
@@ -149,60 +148,59 @@ class Processor:
             invoice_fields=self.invoice_fields,
             passwords=Passwords(passwords.read),
         )
-        timer = _ParseTimer()
+        content = self.handover.take(message.source)
         with self.store.batch() as writer:
             parts = PartAssembler(writer, message.folder, self.uploads, containers, scans, self.texts)
             try:
-                with self._raw(message.source) as raw:
-                    chunks = passwords.watch(check.pass_through(raw))
-                    for event in timer.time(parse(timer.exclude(chunks), self.limits)):
-                        parts.feed(event)
+                if content is not None:
+                    self._parse(passwords.watch(check.pass_through(iter((content,)))), parts)
+                else:
+                    with self.store.open(message.source.key) as raw:
+                        chunks = _verified_chunks(raw, message.source)
+                        self._parse(passwords.watch(check.pass_through(chunks)), parts)
                 bodies, attachments = parts.finish()
             except BaseException:
                 parts.abandon()
                 raise
-        self.metrics.observe("parse_duration_seconds", timer.seconds)
         ended = parts.ended
         assert ended is not None
-        headers = self._with_extra(ended.headers, ended.fields)
+        fields = ended.fields
+        headers = self._with_extra(ended.headers, fields)
         cut = ended.status == "partial" or message.may_be_cut
         return manifest_of(
             message,
             headers,
             _parse_result(message, ended),
-            envelope=read_envelope(ended.fields, self.authenticator.trust(message.mailbox)),
+            envelope=read_envelope(fields, check.trust),
             authentication=check.result(),
-            automatic=parts.reports.classify(ended.fields, headers),
+            automatic=parts.reports.classify(fields, headers),
             bodies=bodies,
             attachments=attachments,
             attachments_total=len(attachments),
             documents=group_documents(attachments),
-            content_sha256=None if cut else content_sha256(ended.fields, bodies, attachments),
+            content_sha256=None if cut else content_sha256(fields, bodies, attachments),
             scan=scans.summary(attachments),
         )
 
-    @contextmanager
-    def _raw(self, source: ObjectRef) -> Iterator[Iterator[bytes]]:
-        """Open a raw message; at the end of its chunks all of them are verified."""
-        content = self.handover.take(source)
-        if content is not None:
-            yield (content[start : start + CHUNK_BYTES] for start in range(0, len(content), CHUNK_BYTES))
-            return
-        with self.store.open(source.key) as raw:
-            yield _verified_chunks(raw, source)
+    def _parse(self, chunks: Iterator[bytes], parts: PartAssembler) -> None:
+        timer = _ParseTimer()
+        for events in timer.time(parse_in_pieces(timer.exclude(chunks), self.limits)):
+            for event in events:
+                parts.feed(event)
+        self.metrics.observe("parse_duration_seconds", timer.seconds)
 
     def _oversize(self, message: OpenMessage) -> Manifest:
         with self.store.open(message.source.key) as top:
             head = b"".join(_verified_chunks(top, message.source))[:HEAD_BYTES]
-        header = read_header(head)
+        header, check = read_header(head), self.authenticator.begin(message)
         fields = header.fields(set())
         headers = self._with_extra(header.decode(set()), fields)
         return manifest_of(
             message,
             headers,
             Parse(status="oversize", parser=PARSER),
-            envelope=read_envelope(fields, self.authenticator.trust(message.mailbox)),
-            authentication=self.authenticator.begin(message).result_of_header(head),
+            envelope=read_envelope(fields, check.trust),
+            authentication=check.result_of_header(head),
             automatic=ReportParts().classify(fields, headers),
         )
 
@@ -240,9 +238,12 @@ class _MessagePasswords:
     _head: bytes = b""
 
     def watch(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        """Yield the same chunks, and keep the first one."""
+        """Return the same chunks, of which the first one is kept if there may be passwords."""
+        return chunks if self._of is None else self._watched(chunks)
+
+    def _watched(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         for chunk in chunks:
-            if self._of is not None and not self._head:
+            if not self._head:
                 self._head = chunk
             yield chunk
 
@@ -260,15 +261,15 @@ class _ParseTimer:
     def __init__(self) -> None:
         self.seconds = 0.0
 
-    def time(self, events: Iterator[MimeEvent]) -> Iterator[MimeEvent]:
-        """Yield the same events, and add the time to produce each."""
+    def time(self, pieces: Iterator[list[MimeEvent]]) -> Iterator[list[MimeEvent]]:
+        """Yield the same events, and add the time to produce those of each piece."""
         while True:
             started = time.perf_counter()
-            event = next(events, None)
+            events = next(pieces, None)
             self.seconds += time.perf_counter() - started
-            if event is None:
+            if events is None:
                 return
-            yield event
+            yield events
 
     def exclude(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         """Yield the same chunks, and subtract the time to read each, since the parser pulls them."""

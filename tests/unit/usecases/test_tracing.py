@@ -283,7 +283,7 @@ def test_event_of_a_failed_message_belongs_to_its_trace(traced: Traced, monkeypa
     work = traced.work
     give(work, HELLO)
     work.poll_all()
-    monkeypatch.setattr("ingest.usecases.process.processor.parse", lambda *_: 1 / 0)
+    monkeypatch.setattr("ingest.usecases.process.processor.parse_in_pieces", lambda *_: 1 / 0)
     for _ in range(MESSAGE_TRIES):
         work.clock.time += 100_000
         work.process_stage.run(never)
