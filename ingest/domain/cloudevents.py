@@ -80,13 +80,22 @@ def make_event(
         content: the manifest's JSON, where it was written just now. Most events have all of it, and it need not be
             made again.
     """
-    cuts = _cuts(_without_fields(manifest))
-    bodies = (_encode(event_type, cut, time, content if cut is manifest else None) for cut in cuts)
-    body = next(body for body in bodies if len(body) <= _ROOM)
+    head = _Head(
+        id=_id(event_type, manifest),
+        type=event_type,
+        source=f"/mailboxes/{manifest.mailbox.id}",
+        subject=manifest.message_key,
+        time=time,
+    )
+    body = b""
+    for cut in _cuts(_without_fields(manifest)):
+        body = _encode(head, cut, content if cut is manifest else None)
+        if len(body) <= _ROOM:
+            break
     if traceparent is not None:
         # The rest is byte for byte the same as without it.
         body = b'{"traceparent":%b,%b' % (json.dumps(traceparent).encode(), body[1:])
-    return Event(_id(event_type, manifest), event_type, manifest.mailbox.id, body)
+    return Event(head.id, event_type, manifest.mailbox.id, body)
 
 
 def event_of(
@@ -120,14 +129,7 @@ def failed_event(message: OpenMessage, reason: str, time: datetime, traceparent:
     return make_event(EventType.FAILED, manifest.model_copy(update={"manifest": None}), time, traceparent)
 
 
-def _encode(event_type: EventType, manifest: Manifest, time: datetime, content: bytes | None) -> bytes:
-    head = _Head(
-        id=_id(event_type, manifest),
-        type=event_type,
-        source=f"/mailboxes/{manifest.mailbox.id}",
-        subject=manifest.message_key,
-        time=time,
-    )
+def _encode(head: _Head, manifest: Manifest, content: bytes | None) -> bytes:
     try:
         return b'%b,"data":%b}' % (head.model_dump_json().encode()[:-1], content or manifest.to_json())
     except PydanticSerializationError:  # a lone surrogate, which UTF-8 cannot hold
