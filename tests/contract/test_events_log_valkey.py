@@ -91,6 +91,18 @@ def test_recreated_group_starts_where_its_sink_began(client: Redis, events: Redi
     assert [entry.event.id for entry in events.read("late", 10)] == ["0", "1"]
 
 
+def test_sink_gets_the_events_of_a_stream_that_began_anew_after_the_clock_was_set_back(
+    client: Redis, events: RedisEventLog
+) -> None:
+    client.xadd(NAMES.events, {"id": "x", "type": "t", "mailbox": "m", "body": "{}"}, id="9999999999999-0")
+    events.begin("late", now=True)
+    events.ensure_group("late")
+    client.delete(NAMES.events)
+    append(client, 2)
+    assert events.lag("late").entries == 2
+    assert [entry.event.id for entry in events.read("late", 10)] == ["0", "1"]
+
+
 def test_deleted_entry_is_skipped(client: Redis, events: RedisEventLog) -> None:
     positions = append(client, 3)
     events.read("a", 2)

@@ -4,19 +4,7 @@
 -- stream ends, and the entries.
 -- Atomic, because entries may be trimmed between a look at the first one and the reading.
 -- Include: stream
-local function end_of()
-  if redis.call('EXISTS', KEYS[1]) == 0 then
-    return '0-0'
-  end
-  local flat = redis.call('XINFO', 'STREAM', KEYS[1])
-  for i = 1, #flat, 2 do
-    if flat[i] == 'last-generated-id' then
-      return flat[i + 1]
-    end
-  end
-end
-
-local behind, last = ARGV[1], end_of()
+local behind, last = ARGV[1], end_of(KEYS[1]) or '0-0'
 local first = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1]
 local oldest = first and first[1] or last
 if behind == '' or precedes(last, behind) or precedes(behind, oldest) then
