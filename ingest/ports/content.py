@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ GENERATIONS = 8
 QUARANTINE_RECORDS, QUARANTINE_SECONDS = 10_000, 30 * 86_400.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ContentLimits:
     """How much is remembered.
 
@@ -28,12 +29,12 @@ class ContentLimits:
     window: float = 90 * 86_400.0
     entries: int = 200_000
 
-    @property
+    @cached_property
     def span(self) -> float:
         """Seconds after which a new generation begins."""
         return self.window / (GENERATIONS - 1)
 
-    @property
+    @cached_property
     def per_generation(self) -> int:
         """Digests after which a new generation begins."""
         return max(1, self.entries // GENERATIONS)

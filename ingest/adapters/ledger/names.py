@@ -70,55 +70,56 @@ class Names:
 
     def __post_init__(self) -> None:
         for key in fields(self)[1:]:
-            object.__setattr__(self, key.name, self._prefixed(str(key.default)))
+            object.__setattr__(self, key.name, f"{self._prefix}{key.default}")
 
     def seen(self, mailbox: str) -> str:
         """A string: a record for each message that need not be fetched again, see `ingest.domain.seen`."""
-        return self._prefixed(f"seen:{mailbox}")
+        return f"{self._prefix}seen:{mailbox}"
 
     def deleted(self, mailbox: str) -> str:
         """A string: seen records of messages that the server was asked to delete, while it may list them."""
-        return self._prefixed(f"deleted:{mailbox}")
+        return f"{self._prefix}deleted:{mailbox}"
 
     def unprocessed(self, mailbox: str) -> str:
         """A hash: keys of open and failed messages, with the digests they were registered under, 16 bytes each."""
-        return self._prefixed(f"unprocessed:{mailbox}")
+        return f"{self._prefix}unprocessed:{mailbox}"
 
     @cached_property
     def content_generations(self) -> tuple[str, ...]:
         """Hashes, which expire: digests of content, 16 bytes each, with the first message that had it."""
-        return tuple(self._prefixed(f"content:{number}") for number in range(GENERATIONS))
+        return tuple(f"{self._prefix}content:{number}" for number in range(GENERATIONS))
 
     def slots(self, limited: str) -> str:
         """A hash for a server or an address: mailboxes with a connection slot, each with its fencing token."""
-        return self._prefixed(f"slots:{limited}")
+        return f"{self._prefix}slots:{limited}"
 
     def refusal(self, mailbox: str) -> str:
         """A string, which expires: the `Refusal` of a mailbox's credentials, as JSON."""
-        return self._prefixed(f"refusal:{mailbox}")
+        return f"{self._prefix}refusal:{mailbox}"
 
     def throttle(self, what: str) -> str:
         """A string, which expires: until when (milliseconds) no other process is to do this."""
-        return self._prefixed(f"throttle:{what}")
+        return f"{self._prefix}throttle:{what}"
 
     def jobs(self, kind: str) -> str:
         """A hash, which expires: the last jobs of a kind, see `ingest.adapters.ledger.jobs`."""
-        return self._prefixed(f"jobs:{kind}")
+        return f"{self._prefix}jobs:{kind}"
 
     def rejected(self, sink: str) -> str:
         """A hash, the sink's dead-letter queue: rejected events by event id, both retrying and dead-lettered."""
-        return self._prefixed(f"rejected:{sink}")
+        return f"{self._prefix}rejected:{sink}"
 
     def retrying(self, sink: str) -> str:
         """The prefix of the work set of a sink's retrying events."""
-        return self._prefixed(f"retrying:{sink}")
+        return f"{self._prefix}retrying:{sink}"
 
     def retrying_appended(self, sink: str) -> str:
         """A sorted set: ids of retrying events, by the milliseconds at which they were appended to the stream."""
-        return self._prefixed(f"retrying:{sink}:appended")
+        return f"{self._prefix}retrying:{sink}:appended"
 
-    def _prefixed(self, name: str) -> str:
-        return f"{{{self.deployment}}}:{name}"
+    @cached_property
+    def _prefix(self) -> str:
+        return f"{{{self.deployment}}}:"
 
 
 def group(sink: str) -> str:

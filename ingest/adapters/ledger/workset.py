@@ -31,16 +31,10 @@ class RedisWorkSet(WorkSet):
         self.claimed = f"{prefix}:claimed"
         self.fences = f"{prefix}:fences"
         self.tries = f"{prefix}:tries"
-
-    @property
-    def keys(self) -> tuple[str, str, str, str]:
+        self.keys = (self.due, self.claimed, self.fences, self.tries)
         """All four keys, in the order in which scripts take them."""
-        return self.due, self.claimed, self.fences, self.tries
-
-    @property
-    def _claim_keys(self) -> tuple[str, ...]:
-        names = self._connection.names
-        return *self.keys, names.fence, names.latest_time
+        names = connection.names
+        self._claim_keys = (*self.keys, names.fence, names.latest_time)
 
     @override
     def add(self, ids: Iterable[str]) -> int:

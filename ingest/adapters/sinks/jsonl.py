@@ -72,7 +72,7 @@ class JsonLinesSink(Sink):
         if events:
             with self._lock, self._translated(), self._locked() as file:
                 _repair_last_line(file)
-                _append(file, b"".join(event.body + b"\n" for event in events))
+                _append(file, b"\n".join([*[event.body for event in events], b""]))
         return [Outcome(Verdict.DELIVERED)] * len(events)
 
     @override

@@ -11,6 +11,7 @@ takes nothing, it is unavailable, and every event stays where it is.
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -23,7 +24,7 @@ from ingest.errors import SinkUnavailableError
 from ingest.ports.eventlog import Answer
 from ingest.ports.sink import Outcome, Sink, Verdict
 from ingest.ports.status import SinkStatus
-from ingest.ports.tracing import NO_SPAN, NO_TRACING, Attributes, Span, Step, Tracer
+from ingest.ports.tracing import NO_TRACING, Attributes, Span, Step, Tracer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -125,16 +126,19 @@ class Delivery:
             self.refusals.clear()
             return False
         self.newest = entries[-1].position
-        mine = [entry for entry in entries if self._is_mine(entry)]
+        mine, others = self._split(entries)
         outcomes = self._deliver(mine)
-        self._finish(mine, outcomes, [entry.position for entry in entries if not self._is_mine(entry)])
-        if any(outcome.verdict in _UNAVAILABLE for outcome in outcomes) and not self._isolate(outcomes):
+        self._finish(mine, outcomes, [entry.position for entry in others])
+        unavailable = not _UNAVAILABLE.isdisjoint([outcome.verdict for outcome in outcomes])
+        if unavailable and not self._isolate(outcomes):
             self._give_way(outcomes)
-        return len(entries) == limit or any(outcome.verdict in _UNAVAILABLE for outcome in outcomes)
+        return unavailable or len(entries) == limit
 
-    def _is_mine(self, entry: Entry) -> bool:
-        """Whether an entry is for this sink: one that was republished may be for another one alone."""
-        return entry.only in {"", self.sink.name}
+    def _split(self, entries: Sequence[Entry]) -> tuple[list[Entry], list[Entry]]:
+        """Return the entries for this sink, and those that were republished for another one alone."""
+        name = self.sink.name
+        others = [entry for entry in entries if entry.only and entry.only != name]
+        return [entry for entry in entries if not entry.only or entry.only == name], others
 
     def _finish(self, entries: Sequence[Entry], outcomes: Sequence[Outcome], unwanted: Sequence[str] = ()) -> None:
         """Acknowledge what the sink took, move what it rejected, count how often it did not take the rest.
@@ -186,7 +190,7 @@ class Delivery:
         enough = PAUSED_REFUSALS if paused else REFUSALS
         if max(self.refusals.values(), default=0) < enough or (paused and not works and self._took_one_lately()):
             return False
-        waiting = [entry for entry in self.events.read(self.sink.name, BATCH) if self._is_mine(entry)]
+        waiting, _ = self._split(self.events.read(self.sink.name, BATCH))
         suspects = [entry for entry in waiting if self.refusals.get(entry.event.id, 0) >= enough][:SUSPECTS]
         if not suspects or not (works or self._takes_another(waiting, suspects)):
             return False
@@ -274,32 +278,39 @@ class Delivery:
         """Hand over entries and count the outcomes; one outcome per entry."""
         self.lease.check()
         began = self._seconds()
-        outcomes = self._hand_over([entry.event for entry in entries]) if entries else []
+        hand_over = self._hand_over_traced if self.tracer.active else self._hand_over
+        outcomes = hand_over([entry.event for entry in entries]) if entries else []
         now = self._seconds()
         self.batch = max(1, self.batch // 2) if now - began > SLOW else min(BATCH, self.batch * 2)
-        for entry, outcome in zip(entries, outcomes, strict=True):
-            self.metrics.count("events_published_total", self.sink.name, outcome.verdict.value)
-            if outcome.verdict is Verdict.DELIVERED:
-                self.delivered, self.delivered_at = self.delivered + 1, now
-                self.metrics.count("messages_total", "published")
-                if entry.first_seen is not None:
-                    self.metrics.observe("end_to_end_latency_seconds", max(0.0, now - entry.first_seen))
+        self._count(entries, outcomes, now)
         return outcomes
 
+    def _count(self, entries: Sequence[Entry], outcomes: Sequence[Outcome], now: float) -> None:
+        for entry, outcome in zip(entries, outcomes, strict=True):
+            if outcome.verdict is Verdict.DELIVERED and entry.first_seen is not None:
+                self.metrics.observe("end_to_end_latency_seconds", max(0.0, now - entry.first_seen))
+        for verdict, number in Counter([outcome.verdict for outcome in outcomes]).items():
+            self.metrics.count("events_published_total", self.sink.name, verdict.value, by=number)
+            if verdict is Verdict.DELIVERED:
+                self.delivered, self.delivered_at = self.delivered + number, now
+                self.metrics.count("messages_total", "published", by=number)
+
     def _hand_over(self, events: Sequence[Event]) -> list[Outcome]:
-        """One outcome per event. The sink receives them together, so every span lasts as long as the whole batch."""
+        """Return one outcome per event."""
+        try:
+            return self.sink.deliver(events)
+        except SinkUnavailableError as error:
+            return [Outcome(Verdict.UNAVAILABLE, error.reason, attempted=False)] * len(events)
+        except Exception:  # one event must not stop the others, nor this sink the other ones, even through a bug
+            log.exception("sink.bug", sink=self.sink.name)
+            return [Outcome(Verdict.UNAVAILABLE, "internal")] * len(events)
+
+    def _hand_over_traced(self, events: Sequence[Event]) -> list[Outcome]:
+        """The same with spans, each of which lasts as long as the whole batch: the sink receives it together."""
         with ExitStack() as stack:
             spans = [stack.enter_context(self._span(event)) for event in events]
-            if self.tracer.active:
-                traced = zip(events, spans, strict=True)
-                events = [replace(event, traceparent=span.traceparent) for event, span in traced]
-            try:
-                outcomes = self.sink.deliver(events)
-            except SinkUnavailableError as error:
-                outcomes = [Outcome(Verdict.UNAVAILABLE, error.reason, attempted=False)] * len(events)
-            except Exception:  # one event must not stop the others, nor this sink the other ones, even through a bug
-                log.exception("sink.bug", sink=self.sink.name)
-                outcomes = [Outcome(Verdict.UNAVAILABLE, "internal")] * len(events)
+            traced = zip(events, spans, strict=True)
+            outcomes = self._hand_over([replace(event, traceparent=span.traceparent) for event, span in traced])
             for span, outcome in zip(spans, outcomes, strict=True):
                 span.note(outcome=outcome.verdict.value)
                 if outcome.verdict not in _DONE:
@@ -307,8 +318,6 @@ class Delivery:
         return outcomes
 
     def _span(self, event: Event) -> Span:
-        if not self.tracer.active:
-            return NO_SPAN
         about: Attributes = {"mailbox": event.mailbox, "event": event.id, "sink": self.sink.name}
         return self.tracer.start(Step.DELIVER, traceparent_of(event), **about)
 
