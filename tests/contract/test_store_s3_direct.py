@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -231,6 +233,28 @@ def test_changed_access_keys_are_learned_anew(odd: OddServer) -> None:
     used = [headers["Authorization"].partition("Credential=")[2].partition("/")[0] for _, headers, _ in odd.requests]
     assert used == ["first", "first", "second", "second"]
     assert [is_direct(odd, number) for number in range(4)] == [False, True, False, True]
+
+
+def test_credentials_that_botocore_renews_are_used_for_the_next_request(
+    odd: OddServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are about to expire whenever they are asked for."""
+    soon = datetime.now(UTC) + timedelta(minutes=5)
+    answer = f'"Version": 1, "SecretAccessKey": "s", "SessionToken": "t", "Expiration": "{soon:%Y-%m-%dT%H:%M:%SZ}"'
+    script = tmp_path / "credentials.sh"
+    counted = f"echo >> {tmp_path}/n; n=$(wc -l < {tmp_path}/n)"
+    script.write_text(f'{counted}\nprintf \'{{"AccessKeyId": "key%d", {answer}}}\' $n\n')
+    (tmp_path / "config").write_text(f"[default]\ncredential_process = sh {script}\n")
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    store = odd.open(keys=lambda: None)
+    for number in range(3):
+        put(store, f"box/{number}", b"bytes")
+    used = [headers["Authorization"].partition("Credential=")[2].partition("/")[0] for _, headers, _ in odd.requests]
+    assert len(set(used)) == 3
+    assert [is_direct(odd, number) for number in range(3)] == [False, True, True]
 
 
 def test_behind_a_proxy_every_request_is_left_to_boto3(odd: OddServer, monkeypatch: pytest.MonkeyPatch) -> None:

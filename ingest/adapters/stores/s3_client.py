@@ -24,6 +24,8 @@ from ingest.errors import ConfigError, StoreRefusedError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from botocore.credentials import ReadOnlyCredentials
+
 
 @dataclass
 class Clients:
@@ -65,7 +67,9 @@ class Clients:
             keys = self.keys()
         except ConfigError as error:
             raise StoreRefusedError(f"the store's access keys cannot be read: {error}") from error
-        wanted = os.getpid(), keys
+        wanted, made = (os.getpid(), keys), self._made
+        if made is not None and made[0] == wanted:
+            return made[1]
         with self._making:
             if self._made is None or self._made[0] != wanted:
                 # The old client is not closed: other threads may be in the middle of a request.
@@ -95,15 +99,22 @@ class Clients:
         network = Network(
             self.connect_timeout, self.read_timeout, self.piece_timeout, self.max_connections, str(bundle)
         )
-        return DirectClient(client, self.bucket, lambda: _credentials(session, keys), network)
+        return DirectClient(client, self.bucket, _credentials(session, keys), network)
 
 
-def _credentials(session: boto3.session.Session, keys: tuple[str, str] | None) -> Credentials | None:
-    """Return the credentials for the next request; those of a role are renewed by botocore when they expire."""
+def _credentials(
+    session: boto3.session.Session, keys: tuple[str, str] | None
+) -> Callable[[], Credentials | ReadOnlyCredentials | None]:
+    """Return what returns the credentials for the next request; botocore renews those of a role when they expire."""
     if keys is not None:
-        return Credentials(*keys)
-    found = session.get_credentials()
-    if found is None:
-        return None
-    frozen = found.get_frozen_credentials()
-    return Credentials(str(frozen.access_key), str(frozen.secret_key), frozen.token)
+        fixed = Credentials(*keys)
+        return lambda: fixed
+    found = None
+
+    def current() -> ReadOnlyCredentials | None:
+        nonlocal found
+        if found is None:
+            found = session.get_credentials()  # which are the same object from then on
+        return None if found is None else found.get_frozen_credentials()
+
+    return current

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from botocore.awsrequest import AWSPreparedRequest
+    from botocore.credentials import ReadOnlyCredentials
     from types_boto3_s3 import S3Client
 
     from ingest.adapters.stores.s3_connections import Network
@@ -80,7 +81,7 @@ class DirectClient:
         self,
         boto: S3Client,
         bucket: str,
-        credentials: Callable[[], Credentials | None],
+        credentials: Callable[[], Credentials | ReadOnlyCredentials | None],
         network: Network,
         *,
         clock: Callable[[], float] = time.time,
@@ -214,7 +215,8 @@ def _headers(arguments: Mapping[str, Any]) -> dict[str, str] | None:
     headers: dict[str, str] = {}
     for name, value in arguments.items():
         if name == "Metadata":
-            headers |= {f"{_METADATA}{key}": text for key, text in value.items()}
+            for key, text in value.items():
+                headers[_METADATA + key] = text
         elif name in _HEADERS:
             headers[_HEADERS[name]] = f"{value:%Y-%m-%dT%H:%M:%SZ}" if isinstance(value, datetime) else value
         else:

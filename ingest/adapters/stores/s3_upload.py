@@ -111,7 +111,7 @@ class WholeUpload(Upload):
     @override
     def send(self, *, checksums: bool, md5: bool, conditional: bool) -> Sent:
         target, extra = self._target, dict(self._target.attributes)
-        checksum = _base64(bytes.fromhex(self._sha256)) if checksums else None
+        checksum = b2a_base64(bytes.fromhex(self._sha256), newline=False).decode() if checksums else None
         if checksum is not None:
             extra["ChecksumSHA256"] = checksum
         if md5 or "ObjectLockMode" in extra:  # some servers take no checksum instead
