@@ -61,6 +61,8 @@ class DotFraming:
 
 def _held_back(buffer: bytes, at: int) -> int:
     """Return how many bytes at the end of the buffer may be the beginning of `_END`."""
+    if not buffer or buffer[-1] not in _END:
+        return 0
     for count in range(len(_END) - 1, 0, -1):
         if buffer.endswith(_END[:count], at):
             return count

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ingest.domain.keys import listing_digest
@@ -41,16 +41,16 @@ class IdentifiedRow:
         listed: the row as the server listed it.
         digest: 16 bytes that identify the message in every session, None if nothing does before it is fetched.
         header: what TOP returned, if that identifies the message.
+        id: the digest or, within one poll only, the message number.
     """
 
     listed: Listed
     digest: bytes | None
     header: Header | None = None
+    id: bytes = field(init=False, compare=False)  # asked for many times a message
 
-    @property
-    def id(self) -> bytes:
-        """The digest or, within one poll only, the message number."""
-        return self.digest or b"%d" % self.listed.number
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "id", self.digest or b"%d" % self.listed.number)
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,11 +69,11 @@ class TroubledAccount:
 
     def ends_sessions(self, row: IdentifiedRow) -> bool:
         """Whether a message has ended a session, so that it is not fetched along with others."""
-        return self._trouble(row) is Trouble.ENDS_SESSION
+        return bool(self._messages) and self._trouble(row) is Trouble.ENDS_SESSION
 
     def is_larger_than_listed(self, row: IdentifiedRow) -> bool:
         """Whether a message exceeded the limit although the server had listed a smaller size."""
-        return self._trouble(row) is Trouble.LARGER_THAN_LISTED
+        return bool(self._messages) and self._trouble(row) is Trouble.LARGER_THAN_LISTED
 
     def to_try_alone(self, rows: Iterable[IdentifiedRow]) -> list[Listed]:
         """Return those of the rows that are to be tried now, each at the risk of its session: least trouble first."""
