@@ -217,7 +217,7 @@ class Dialogue:
         return event
 
     def _awaited(self, deadline: Deadline, pace: Pace | None) -> Event:
-        while (event := self._protocol.next_event()) is None:
+        while True:
             began = self._clock()
             data = self._connection.receive(deadline)
             if not data:
@@ -228,7 +228,9 @@ class Dialogue:
                     "If the network really is that slow, lower `limits.minimum_rate`."
                 )
             self._protocol.receive(data)
-        return event
+            event = self._protocol.next_event()
+            if event is not None:
+                return event
 
     def _heard(self, event: Event | None) -> None:
         if isinstance(event, Farewell):

@@ -235,7 +235,7 @@ class Pop3Protocol:
         return RowSplitter(rows, self._limits.row_bytes)
 
     def _next_of_answer(self, framing: DotFraming) -> Event | None:
-        while not framing.ended:
+        while not framing.ended and self._at < len(self._buffer):
             data, self._at = framing.take(self._buffer, self._at)
             if not data:
                 break
