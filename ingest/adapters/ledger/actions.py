@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import cache
 from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from ingest.adapters.ledger.connection import RedisConnection
     from ingest.adapters.ledger.names import Names
 
-_ACTION = TypeAdapter(Action)
+_action_adapter = cache(lambda: TypeAdapter(Action))
 
 
 class RedisActions(ActionRecords):
@@ -37,4 +38,4 @@ class RedisActions(ActionRecords):
 
 def _recorded(position: str, fields: dict[bytes, bytes]) -> RecordedAction:
     values = {name.decode(): value.decode() for name, value in fields.items()}
-    return RecordedAction(position, int(position.partition("-")[0]) / 1000, _ACTION.validate_python(values))
+    return RecordedAction(position, int(position.partition("-")[0]) / 1000, _action_adapter().validate_python(values))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
@@ -44,7 +45,7 @@ _SCANNED = 50
 # Purged messages that are remembered for readers with copies: some megabytes.
 _PURGED_KEPT = 100_000
 
-_SINK_STATUS = TypeAdapter(SinkStatus)
+_sink_status_adapter = cache(lambda: TypeAdapter(SinkStatus))
 
 
 class RedisEventLog(EventLog):
@@ -235,12 +236,12 @@ class RedisEventLog(EventLog):
 
     @override
     def put_sink_status(self, sink: str, status: SinkStatus) -> None:
-        self._connection.call("HSET", self._names.sink_statuses, sink, _SINK_STATUS.dump_json(status))
+        self._connection.call("HSET", self._names.sink_statuses, sink, _sink_status_adapter().dump_json(status))
 
     @override
     def sink_status(self, sink: str) -> SinkStatus:
         found = self._connection.call("HGET", self._names.sink_statuses, sink)
-        return SinkStatus() if found is None else _SINK_STATUS.validate_json(found)
+        return SinkStatus() if found is None else _sink_status_adapter().validate_json(found)
 
     def _present(self, sink: str, ids: Sequence[str]) -> list[tuple[str, Entry]]:
         found = zip(ids, self.rejected_entries(sink, ids), strict=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
@@ -39,10 +40,11 @@ if TYPE_CHECKING:
 _STALE = -1
 # Mailboxes that one command asks about, so that those of a hundred thousand do not keep the server from all others.
 _AT_ONCE = 1_000
-_STATUS = TypeAdapter(MailboxStatus)
-_REFUSAL = TypeAdapter(Refusal)
-_LAST_LOGIN = TypeAdapter(LastLogin)
-_TROUBLED = TypeAdapter(list[TroubledMessage])
+# Each is built when it is first used: most processes use few of them.
+_status_adapter = cache(lambda: TypeAdapter(MailboxStatus))
+_refusal_adapter = cache(lambda: TypeAdapter(Refusal))
+_last_login_adapter = cache(lambda: TypeAdapter(LastLogin))
+_troubled_adapter = cache(lambda: TypeAdapter(list[TroubledMessage]))
 
 
 class RedisLedger(RedisSchedule, RedisContent, RedisUpdates, RedisActions, RedisJobs, RedisSessions, Ledger):
@@ -97,7 +99,7 @@ class RedisLedger(RedisSchedule, RedisContent, RedisUpdates, RedisActions, Redis
             int(checkpointed or 0),
             unpack_records(deleted or b""),
             self._incarnation.notices_losses,
-            () if troubled is None else tuple(_TROUBLED.validate_json(troubled)),
+            () if troubled is None else tuple(_troubled_adapter().validate_json(troubled)),
         )
 
     @override
@@ -212,39 +214,41 @@ class RedisLedger(RedisSchedule, RedisContent, RedisUpdates, RedisActions, Redis
 
     @override
     def put_refusal(self, mailbox: str, refusal: Refusal, seconds: float) -> None:
-        text = _REFUSAL.dump_json(refusal)
+        text = _refusal_adapter().dump_json(refusal)
         self._connection.call("SET", self._names.refusal(mailbox), text, "PX", max(1, milliseconds(seconds)))
 
     @override
     def refusal(self, mailbox: str) -> Refusal | None:
         text = self._connection.call("GET", self._names.refusal(mailbox))
-        return None if text is None else _REFUSAL.validate_json(text)
+        return None if text is None else _refusal_adapter().validate_json(text)
 
     @override
     def put_last_login(self, mailbox: str, login: LastLogin) -> None:
-        self._connection.call("HSET", self._names.last_logins, mailbox, _LAST_LOGIN.dump_json(login))
+        self._connection.call("HSET", self._names.last_logins, mailbox, _last_login_adapter().dump_json(login))
 
     @override
     def last_login(self, mailbox: str) -> LastLogin | None:
         text = self._connection.call("HGET", self._names.last_logins, mailbox)
-        return None if text is None else _LAST_LOGIN.validate_json(text)
+        return None if text is None else _last_login_adapter().validate_json(text)
 
     @override
     def put_troubled(self, mailbox: str, messages: Sequence[TroubledMessage]) -> None:
         if messages:
-            self._connection.call("HSET", self._names.troubled, mailbox, _TROUBLED.dump_json(list(messages)))
+            self._connection.call(
+                "HSET", self._names.troubled, mailbox, _troubled_adapter().dump_json(list(messages))
+            )
         else:
             self._connection.call("HDEL", self._names.troubled, mailbox)
 
     @override
     def troubled(self, mailbox: str) -> list[TroubledMessage]:
         text = self._connection.call("HGET", self._names.troubled, mailbox)
-        return [] if text is None else _TROUBLED.validate_json(text)
+        return [] if text is None else _troubled_adapter().validate_json(text)
 
     @override
     def all_troubled(self) -> dict[str, list[TroubledMessage]]:
         texts = self._connection.call("HGETALL", self._names.troubled)
-        return {mailbox.decode(): _TROUBLED.validate_json(text) for mailbox, text in texts.items()}
+        return {mailbox.decode(): _troubled_adapter().validate_json(text) for mailbox, text in texts.items()}
 
     @override
     def open_messages(self, keys: Sequence[str]) -> list[OpenMessage | None]:
@@ -302,11 +306,13 @@ class RedisLedger(RedisSchedule, RedisContent, RedisUpdates, RedisActions, Redis
     @override
     def put_status(self, mailbox: str, status: MailboxStatus, login: LastLogin | None = None) -> None:
         """The last success has a key of its own, so that a failed poll does not overwrite it."""
-        commands: list[tuple[str | bytes, ...]] = [("HSET", self._names.status, mailbox, _STATUS.dump_json(status))]
+        commands: list[tuple[str | bytes, ...]] = [
+            ("HSET", self._names.status, mailbox, _status_adapter().dump_json(status))
+        ]
         if status.last_success is not None:
             commands.append(("HSET", self._names.last_success, mailbox, repr(status.last_success)))
         if login is not None:
-            commands.append(("HSET", self._names.last_logins, mailbox, _LAST_LOGIN.dump_json(login)))
+            commands.append(("HSET", self._names.last_logins, mailbox, _last_login_adapter().dump_json(login)))
         self._connection.atomically(*commands)
 
     @override
@@ -390,7 +396,7 @@ def _milliseconds(time: datetime) -> int:
 
 
 def _status(text: bytes, last_success: bytes | None) -> MailboxStatus:
-    values = _STATUS.validate_json(text)
+    values = _status_adapter().validate_json(text)
     if last_success is None:
         return values
     return dataclasses.replace(values, last_success=float(last_success))

@@ -179,6 +179,15 @@ def test_fast_imports_hide_packages_only_while_they_run() -> None:
     assert {"structlog", "rich.console", "opentelemetry.sdk.metrics"} <= modules
 
 
+def test_asynchronous_client_of_redis_can_be_imported_after_fast_imports() -> None:
+    modules = imported_by(
+        "from ingest.cli.importing import fast_imports\nwith fast_imports():\n    import redis\n"
+        "import redis.asyncio\nassert redis.asyncio.Redis and redis.asyncio.Sentinel\n"
+        "from redis.asyncio.observability import recorder"
+    )
+    assert "redis.asyncio.client" in modules
+
+
 def imported_by(program: str) -> set[str]:
     program += "\nimport sys\nprint(*sys.modules)"
     done = subprocess.run(
