@@ -98,6 +98,7 @@ _BULK = frozenset({b"list-unsubscribe", b"feedback-id", b"x-campaign-id", b"x-cs
 
 _CERTIFIED_FIELD = b"x-ricevuta"
 _FAILED_FIELD = b"x-failed-recipients"  # Exim
+_NOTED = reports.DELIVERY | reports.DISPOSITION | reports.FEEDBACK | reports.ORIGINAL
 _BY_PROGRAMS = _PROGRAM | _LIST | _BULK
 _MARKS = _BY_PROGRAMS | {_CERTIFIED_FIELD, _FAILED_FIELD}
 
@@ -119,9 +120,7 @@ class ReportParts:
     @staticmethod
     def wants(media_type: str) -> bool:
         """Return whether a part of this declared type is to be noted."""
-        return any(media_type in types for types in (reports.DELIVERY, reports.DISPOSITION, reports.FEEDBACK)) or (
-            media_type in reports.ORIGINAL
-        )
+        return media_type in _NOTED
 
     def note(self, media_type: str, data: bytes) -> None:
         """Read a part; the first of each type counts.
