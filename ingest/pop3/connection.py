@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
     from ingest.pop3.deadlines import Deadline
 
-_BUFFER_BYTES = 64 * 1024  # with a larger one, the bytes have left the CPU's cache by the time they are hashed
+# Read at once: with more, the bytes have left the CPU's cache by the time they are hashed.
+_READ_BYTES = 64 * 1024
+# What a read leaves of its last record, decrypted with the next (RFC 5246 section 6.2.3).
+_RECORD_BYTES = 5 + 2**14 + 2048
 _GONE = "The server closed the connection during the TLS handshake: check that this port uses TLS."
 
 
@@ -39,7 +42,7 @@ class Connection:
         self._clock = clock
         self._asked = False
         self._with_certificate = False
-        self._buffer = memoryview(bytearray(_BUFFER_BYTES))
+        self._buffer = memoryview(bytearray(_READ_BYTES + _RECORD_BYTES))
         self._wire = bytearray()  # to be written to the socket
         self._tls: ssl.SSLObject | None = None
         self._plain = bytearray()  # to be encrypted
@@ -162,15 +165,13 @@ class Connection:
         If the connection breaks behind a record, the bytes before it still count; the next call raises the error.
         """
         size = 0
+        self._starved = True  # afterwards: the buffer holds all that can be decrypted now
         try:
-            while size < _BUFFER_BYTES:
-                more = self._decrypt(_BUFFER_BYTES - size, self._buffer[size:])
+            while more := self._decrypt(len(self._buffer) - size, self._buffer[size:]):
                 size += more
-                if not more or not self._arrived.pending:
-                    self._starved = size < _BUFFER_BYTES  # else TLS may hold the rest of a record
+                if not self._arrived.pending:
                     break
         except ssl.SSLWantReadError:  # the rest of a record is yet to come
-            self._starved = True
             if not size:
                 raise
         except ssl.SSLEOFError:
@@ -186,7 +187,7 @@ class Connection:
 
         One call, so that a server that sends what yields no bytes cannot keep us from looking at the deadline.
         """
-        size = self._sock.recv_into(self._buffer)
+        size = self._sock.recv_into(self._buffer, _READ_BYTES)
         if size:
             self._arrived.write(self._buffer[:size])
         else:

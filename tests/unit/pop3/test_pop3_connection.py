@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-BUFFER = 64 * 1024
+READ = 64 * 1024
 RECORD = 16 * 1024
 
 
@@ -32,12 +32,12 @@ class Ours(socket.socket):
     """Our end, which counts the reads and may bound them."""
 
     reads = 0
-    most = BUFFER
+    most = READ
 
     @override
     def recv_into(self, buffer: Buffer, nbytes: int = 0, flags: int = 0) -> int:
         self.reads += 1
-        return super().recv_into(buffer, self.most, flags)
+        return super().recv_into(buffer, min(nbytes, self.most), flags)
 
 
 class Peer:
@@ -66,7 +66,7 @@ class Peer:
                 self._tls.do_handshake()
             except ssl.SSLWantReadError:
                 self.sock.sendall(self._outgoing.read())
-                self._incoming.write(self.sock.recv(BUFFER))
+                self._incoming.write(self.sock.recv(READ))
             else:
                 self.sock.sendall(self._outgoing.read())
                 return
@@ -86,7 +86,7 @@ class Peer:
         """Return what the connection has sent, once it is this many bytes."""
         data = b""
         while len(data) < size:
-            self._incoming.write(self.sock.recv(BUFFER))
+            self._incoming.write(self.sock.recv(READ))
             data += self._tls.read(size)
         return data
 
@@ -115,18 +115,26 @@ def test_records_that_arrived_together_are_read_with_one_call(peer: Peer) -> Non
     assert peer.ours.reads == 1
 
 
-def test_what_the_buffer_does_not_hold_is_read_next_without_waiting(peer: Peer) -> None:
-    """Polling the socket does not show what TLS holds: here the end of the last record, of which all has arrived."""
+def test_nothing_that_can_be_decrypted_waits_for_another_read(peer: Peer) -> None:
+    """Polling the socket would not show it: here a read of the largest size, which also ends a record."""
     sizes = [RECORD - 1] * 4 + [RECORD - 384]
     first, *others = [peer.record(bytes([number]) * size) for number, size in enumerate(sizes)]
     peer.sock.sendall(first[:-1])
     assert not peer.connection.arrived()
-    peer.sock.sendall(first[-1:] + b"".join(others))
+    rest = first[-1:] + b"".join(others)
+    assert READ - 384 < len(rest) <= READ
+    peer.sock.sendall(rest)
     received = bytes(peer.connection.receive(soon()))
-    assert len(received) == BUFFER
-    peer.connection.send(b"more\r\n")
-    received += peer.connection.receive(soon())
     assert received == b"".join(bytes([number]) * size for number, size in enumerate(sizes))
+
+
+def test_what_is_left_in_the_socket_is_read_next(peer: Peer) -> None:
+    peer.sock.sendall(b"".join(peer.record(bytes([number]) * RECORD) for number in range(8)))
+    received = b""
+    while len(received) < 8 * RECORD:
+        peer.connection.send(b"more\r\n")
+        received += peer.connection.receive(soon())
+    assert received == b"".join(bytes([number]) * RECORD for number in range(8))
     assert peer.heard(6) == b"more\r\n"
 
 
