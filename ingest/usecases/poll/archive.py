@@ -37,7 +37,7 @@ class Archive:
     Attributes:
         store_id: returns the id that the store carries; it is called for every message.
         watermark: returns the delivery watermark (seconds since 1970): the events of older manifests are confirmed.
-        handover: gets a copy of what is to be processed.
+        handover: gets a copy of what was stored just now and is to be processed.
     """
 
     store: Store
@@ -66,8 +66,6 @@ class Archive:
         """
         try:
             registration = self._store(mailbox, row, spool, first_seen, keys.RAW)
-            if registration.message is not None:
-                self.handover.keep(registration.message.source, spool)
         finally:
             spool.close()
         return _unproven(registration) if may_be_cut else registration
@@ -114,6 +112,8 @@ class Archive:
             source = self.store.stat(f"{folder}/{name}")
             if source is None:  # deleted between two calls, which only a person does
                 return self._store(mailbox, row, spool, first_seen, name)
+        elif whole:  # one that was there before is read, since its bytes may be others by now
+            self.handover.keep(source, spool)
         message = OpenMessage(
             key=key,
             mailbox=mailbox.id,

@@ -99,3 +99,20 @@ def test_drain_hands_over_nothing_that_the_store_did_not_take() -> None:
         b.drain.run(b.runtime.schedule(), never)
         assert b.keys("message.json") == []
         assert b.published() == []
+
+
+def test_drain_reads_mail_that_an_earlier_run_has_stored() -> None:
+    """Only that shows whether the store still has its bytes: comparing sizes and hashes does not read them."""
+    with bench() as b:
+        b.maildrops["a"].messages[b"u1"] = mail("1")
+        b.runtime.poller.store_identity.read()
+        b.store.loses_answers = True
+        b.drain.run(b.runtime.schedule(), never)
+        b.store.loses_answers = False
+        assert len(b.keys("raw.eml")) == 1
+        read: list[str] = []
+        b.store.fault = lambda operation, key: read.append(key) if operation == "get" else None
+        b.clock.time += 3_600
+        b.drain.run(b.runtime.schedule(), never)
+        assert b.keys("raw.eml")[0] in read
+        assert len(b.published()) == 1
