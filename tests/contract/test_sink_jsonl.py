@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ingest.adapters.sinks import jsonl
 from ingest.adapters.sinks.jsonl import JsonLinesSink
 from ingest.errors import SinkUnavailableError
 from tests.support.http import event
@@ -79,6 +81,25 @@ def test_after_truncation_events_begin_at_the_beginning(sink: JsonLinesSink, pat
     os.truncate(path, 0)
     sink.deliver([event("two")])
     assert ids(path) == ["two"]
+
+
+def test_nothing_is_confirmed_before_the_name_of_a_new_file_is_durable(
+    sink: JsonLinesSink, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synchronised: list[Path] = []
+
+    def refuse(_: Path) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(jsonl, "_synchronise_folder", refuse)
+    for _ in range(2):
+        with pytest.raises(SinkUnavailableError):
+            sink.deliver([event("one")])
+    monkeypatch.setattr(jsonl, "_synchronise_folder", synchronised.append)
+    sink.deliver([event("one")])
+    sink.deliver([event("two")])
+    assert synchronised == [path.parent]
+    assert ids(path) == ["one", "two"]
 
 
 def test_only_its_owner_may_read_a_new_file(sink: JsonLinesSink, path: Path) -> None:

@@ -63,6 +63,7 @@ class JsonLinesSink(Sink):
         self._path = path
         self._patience = patience
         self._file: int | None = None
+        self._is_new = False  # whether its name may not be durable yet
         # The file lock works between processes; this one between threads that share the descriptor.
         self._lock = threading.Lock()
 
@@ -119,7 +120,10 @@ class JsonLinesSink(Sink):
             self._file = os.open(self._path, _FLAGS)
         except FileNotFoundError:
             self._file = os.open(self._path, _FLAGS | os.O_CREAT, _MODE)
+            self._is_new = True
+        if self._is_new:  # also if that failed when it was made: it is confirmed in no other way
             _synchronise_folder(self._path.parent)
+            self._is_new = False
         if not stat.S_ISREG(os.fstat(self._file).st_mode):
             self._close_file()
             raise OSError(errno.ENXIO, "")
