@@ -53,8 +53,8 @@ def run_scheduler(config_path: Path | None) -> None:
         registry.register(UsageCollector("scheduler"))
         with (
             trying_parts(process) as readiness,
-            readiness.watching(),
             serving(process.config, registry, heartbeat, readiness),
+            readiness.watching(),
         ):
             schedule.run(process.app, process.runtime(), heartbeat)
 
@@ -69,8 +69,8 @@ def run_exporter(config_path: Path | None) -> None:
         registry.register(UsageCollector("exporter"))
         with (
             trying_parts(process) as readiness,
-            readiness.watching(),
             serving(process.config, registry, readiness=readiness),
+            readiness.watching(),
         ):
             stopped = threading.Event()
             for number in (signal.SIGTERM, signal.SIGINT):

@@ -219,7 +219,7 @@ def test_worker_imports_its_own_stage_alone_before_it_starts(
 
 
 def test_scheduler_and_exporter_import_no_stage() -> None:
-    modules = imported_by("import workers.exporter, workers.schedule")
+    modules = imported_by("import workers.exporter, workers.lifecycle, workers.schedule")
     stages = [f"ingest.usecases.{stage}" for stage in ("poll.stage", "process.stage", "process.processor", "deliver")]
     assert not of(modules, *stages, "ingest.containers", "ingest.invoices", "ingest.mime", "ingest.pop3", *_CONTENT)
     assert not of(modules, "celery.worker", "ingest.admin.check", "ingest.domain.grant", "workers.worker")
