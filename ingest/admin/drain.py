@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from ingest.admin.pipeline import in_threads, wait_for_others
+from ingest.admin.pipeline import PARALLEL_MESSAGES, in_threads, wait_for_others
 from ingest.admin.progress import DrainProgress, DrainStage
 from ingest.errors import MaildropError
 from ingest.metrics import Metrics
 from ingest.usecases.poll.report import PollReport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from ingest.admin.pipeline import Pipeline
@@ -102,9 +104,10 @@ class Drain:
         self.ticker.tick(schedule)
         with self.handover.open(HANDOVER_BYTES):
             progress.begin(DrainStage.FETCH, len(schedule.mailboxes))
-            outcomes = self._poll_all(schedule, stop, progress)
+            with self._processing_meanwhile(stop) as counts:
+                outcomes = self._poll_all(schedule, stop, progress)
             progress.begin(DrainStage.PROCESS, self.ledger.counts()["open"])
-            processed = self.pipeline.process_all(stop)
+            processed = sum(counts) + self.pipeline.process_all(stop)
         progress.begin(DrainStage.DELIVER, sum(self.events.lag(sink).entries for sink in schedule.sinks))
         events = self.pipeline.deliver_all(schedule.sinks, stop)
         self.watermark.write_if_due(schedule.configured, schedule.sinks, self.now().timestamp())
@@ -120,6 +123,30 @@ class Drain:
             seconds=time.monotonic() - started,
             sink_errors={name: status.words for name, status in answers.items() if status.failing_since is not None},
         )
+
+    @contextmanager
+    def _processing_meanwhile(self, stop: Callable[[], bool]) -> Iterator[list[int]]:
+        """Process during the `with` block, whenever the hand-over is nearly full; yield the list of how many.
+
+        Fetching pauses then, because threads that alternate cost more than they gain: one stage has its turn after
+        the other, as in a drain of little mail.
+        """
+        counts: list[int] = []
+
+        def process() -> None:
+            def enough() -> bool:
+                return stop() or self.handover.is_fetched
+
+            counts.extend(self.pipeline.process.run(enough) for _ in self.handover.pauses())
+
+        with ThreadPoolExecutor(PARALLEL_MESSAGES) as threads:
+            futures = [threads.submit(process) for _ in range(PARALLEL_MESSAGES)]
+            try:
+                yield counts
+            finally:
+                self.handover.end()
+        for future in futures:
+            future.result()
 
     def _poll_all(self, schedule: Schedule, stop: Callable[[], bool], progress: DrainProgress) -> list[PollOutcome]:
         outcomes: dict[str, PollOutcome] = {}

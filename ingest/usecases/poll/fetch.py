@@ -163,6 +163,7 @@ class _SessionFetch:
 
     def _retrieve(self, rows: list[Listed]) -> None:
         """Download messages while earlier ones are uploaded. However this ends, what got stored is registered."""
+        handover = self.fetcher.archive.handover
         messages = self.session.fetch(rows, lambda _: new_spool(self.poll.mailbox, self.poll.lease.progress))
         try:
             for message in messages:
@@ -175,6 +176,9 @@ class _SessionFetch:
                 self._upload(message)
                 if len(self._uploading) >= UPLOADS_PER_POLL:
                     self._collect_stored()
+                if handover.should_pause():
+                    self._collect_stored(all_of_them=True)  # what is not registered cannot be processed
+                    handover.pause()
                 self.poll.lease.check()
                 if self.poll.stop():
                     self.progress.stopped()

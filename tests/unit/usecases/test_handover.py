@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from typing import TYPE_CHECKING
 
 from ingest.domain.record import ObjectRef
 from ingest.errors import StoreUnavailableError
 from ingest.usecases.handover import HandOver
 from ingest.usecases.spool import MEMORY_BYTES, Spool
 from tests.support.bench import bench, mail, never
+from tests.support.waiting import PATIENCE
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def source_of(key: str, content: bytes) -> ObjectRef:
@@ -64,6 +71,77 @@ def test_bytes_that_are_not_those_that_were_stored_are_not_handed_over() -> None
         for content in (b"mial", b"mail and more", b""):
             keep(handover, source, content)
             assert handover.take(source) is None
+
+
+def filled(handover: HandOver) -> list[ObjectRef]:
+    """Hand over eight mails of a byte each, which is all that there is room for."""
+    sources = [source_of(name, name.encode()) for name in "abcdefgh"]
+    for source in sources:
+        keep(handover, source, source.key.encode())
+    return sources
+
+
+def test_poller_pauses_when_little_room_is_left_until_most_was_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ingest.usecases.handover.PAUSE", PATIENCE)
+    handover = HandOver()
+    with handover.open(8), ThreadPoolExecutor(1) as threads:
+        assert not handover.should_pause()
+        sources = filled(handover)
+        assert handover.should_pause()
+
+        def take_after_pause() -> list[bytes | None]:
+            next(handover.pauses())
+            return [handover.take(source) for source in sources]
+
+        taken = threads.submit(take_after_pause)
+        handover.pause()
+        assert not handover.should_pause()
+        assert None not in taken.result(PATIENCE)
+
+
+def test_poller_pauses_no_second_time_before_something_was_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ingest.usecases.handover.PAUSE", 0.01)
+    handover = HandOver()
+    with handover.open(8):
+        first, *_ = filled(handover)
+        handover.pause()
+        assert not handover.should_pause()
+        handover.take(first)
+        assert handover.should_pause()
+
+
+def test_drain_does_not_read_back_more_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ingest.usecases.handover.PAUSE", PATIENCE)
+    raw = [mail(f"{number:03d}") for number in range(150)]
+    monkeypatch.setattr("ingest.admin.drain.HANDOVER_BYTES", 48 * len(raw[0]))  # a quarter: more than are uploaded
+    with bench() as b:
+        b.maildrops["a"].messages = {b"u%d" % number: content for number, content in enumerate(raw)}
+        read: list[str] = []
+        b.store.fault = lambda operation, key: read.append(key) if operation == "get" else None
+        report = b.drain.run(b.schedule(), never)
+        assert (report.processed, report.pending) == (150, 0)
+        assert [key for key in read if key.endswith("raw.eml")] == []
+
+
+def test_messages_that_hang_processors_do_not_hold_up_fetching(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ingest.usecases.handover.PAUSE", 0.01)
+    monkeypatch.setattr("ingest.admin.drain.HANDOVER_BYTES", 8 * len(mail("000")))
+    with bench() as b:
+        b.maildrops["a"].messages = {b"u%d" % number: mail(f"{number:03d}") for number in range(60)}
+        stored: list[str] = []
+        fetched = threading.Event()
+
+        def hang(operation: str, key: str) -> None:
+            if operation == "put" and key.endswith("raw.eml"):
+                stored.append(key)
+                if len(stored) == 60:
+                    fetched.set()
+            if operation == "put" and key.endswith("message.json"):
+                assert fetched.wait(PATIENCE)
+
+        b.store.fault = hang
+        report = b.drain.run(b.schedule(), never)
+        assert (report.processed, report.pending) == (60, 0)
 
 
 def test_drain_does_not_read_back_what_it_fetched() -> None:
