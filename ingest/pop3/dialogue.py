@@ -129,14 +129,14 @@ class Dialogue:
 
     def body(self) -> Iterator[bytes]:
         """Yield the bytes of the message that the last reply announced."""
-        while not isinstance(event := self._more(), End):
+        while not isinstance(event := self._protocol.next_event() or self._more(), End):
             assert isinstance(event, Data)
             yield event.data
 
     def rows(self) -> list[bytes]:
         """Return the rows of the listing that the last reply announced."""
         rows: list[bytes] = []
-        while not isinstance(event := self._more(), End):
+        while not isinstance(event := self._protocol.next_event() or self._more(), End):
             assert isinstance(event, Rows)
             rows += event.rows
         return rows
@@ -198,6 +198,7 @@ class Dialogue:
         return event
 
     def _more(self) -> Event:
+        """Wait for the next event of an answer, of which nothing has arrived that was not handled."""
         return self._event(self._deadlines.idle, "The server fell silent for {:g} s inside an answer.", self._pace)
 
     def _event(self, seconds: float, words: str, pace: Pace | None = None) -> Event:
