@@ -229,13 +229,22 @@ class Access:
         if session:
             self.sessions.drop_session(_digest(session))
 
-    def end_by_provider(self, subject: str | None, sid: str | None) -> int:
-        """End the sessions of a user, or of one session at the provider; return how many there were."""
-        if not sid:
-            return self.sessions.drop_sessions(self._name("sub", subject or ""))
-        ended = self.sessions.drop_sessions(self._name("sid", sid))
-        # Of those that began without it, any may be meant.
-        return ended + (self.sessions.drop_sessions(self._name("no sid", subject)) if subject else 0)
+    def end_by_provider(self, subject: str | None, sid: str | None, token_id: str, seconds: float) -> int | None:
+        """End the sessions of a user, or of one session at the provider.
+
+        Args:
+            subject: the user.
+            sid: the session; all of the user's if that is None.
+            token_id: of the token that asks for it, which ends sessions only once.
+            seconds: for which the token would be accepted.
+
+        Returns:
+            How many there were; None if the token was used before.
+        """
+        names = [self._name("sid", sid)] if sid else [self._name("sub", subject or "")]
+        if sid and subject:
+            names.append(self._name("no sid", subject))  # of those that began without it, any may be meant
+        return self.sessions.drop_sessions(names, self._name("jti", token_id), seconds)
 
     def ended(self, sessions: Collection[str]) -> set[str]:
         """Return those of some sessions that have ended, in one request of the ledger."""

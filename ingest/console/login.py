@@ -201,7 +201,11 @@ def _ended_by_provider(request: Request, token: str) -> Response:
         access.logout_limits.failed(client)
         log.warning("console.logout_failed", error=refused.code)
         return JSONResponse({"error": "invalid_request", "error_description": str(refused)}, 400)
-    log.info("console.logged_out_by_provider", count=access.end_by_provider(found.subject, found.sid))
+    ended = access.end_by_provider(found.subject, found.sid, found.token_id, found.seconds)
+    if ended is None:
+        log.info("console.logout_repeated")  # by the provider, which had no answer, or by whoever has read the token
+    else:
+        log.info("console.logged_out_by_provider", count=ended)
     return Response()
 
 

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 SESSIONS_KEPT = 10_000
 SESSIONS_OF_ONE = 20
 
+# Logouts that are remembered at the most, of a hundred bytes each; those that would be forgotten first are.
+LOGOUTS_KEPT = 10_000
+
 
 class Sessions(Protocol):
     """Keeps sessions until they end, on the ledger's own clock. Every method raises `LedgerUnavailableError`."""
@@ -46,8 +49,17 @@ class Sessions(Protocol):
         """End a session."""
         ...
 
-    def drop_sessions(self, name: str) -> int:
-        """End all sessions with a name; return how many there were."""
+    def drop_sessions(self, names: Collection[str], logout: str, seconds: float) -> int | None:
+        """End all sessions with one of some names.
+
+        Args:
+            names: of `put_session`.
+            logout: the digest of what asks for it, which ends sessions only once.
+            seconds: for which it is remembered, if there are not too many others.
+
+        Returns:
+            How many sessions there were; None if nothing was done, because the same logout has ended them before.
+        """
         ...
 
     def shared_key(self, proposed: str) -> str:

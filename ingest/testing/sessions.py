@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
-from ingest.ports.sessions import SESSIONS_KEPT, SESSIONS_OF_ONE, Sessions
+from ingest.ports.sessions import LOGOUTS_KEPT, SESSIONS_KEPT, SESSIONS_OF_ONE, Sessions
 
 if TYPE_CHECKING:
     import threading
@@ -33,6 +33,7 @@ class MemorySessions(Sessions):
     def _forget_sessions(self) -> None:
         """Lose everything."""
         self._sessions: dict[str, _Kept] = {}
+        self._logouts: dict[str, float] = {}
         self._console_key = ""
 
     @override
@@ -66,9 +67,16 @@ class MemorySessions(Sessions):
             self._sessions.pop(digest, None)
 
     @override
-    def drop_sessions(self, name: str) -> int:
+    def drop_sessions(self, names: Collection[str], logout: str, seconds: float) -> int | None:
         with self._lock:
-            named = self._named(name)
+            now = self._clock()
+            self._logouts = {one: ends for one, ends in self._logouts.items() if now < ends}
+            if logout in self._logouts:
+                return None
+            self._logouts[logout] = now + seconds
+            for one in sorted(self._logouts, key=self._logouts.__getitem__)[:-LOGOUTS_KEPT]:
+                del self._logouts[one]
+            named = {one for name in names for one in self._named(name)}
             ended = len(named) - len(self.ended_sessions(named))
             for one in named:
                 del self._sessions[one]

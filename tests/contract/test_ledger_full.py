@@ -130,13 +130,16 @@ def test_rejected_event_is_retried_and_dead_lettered(bench: ValkeyBench) -> None
 
 
 def test_sessions_go_on_and_are_ended(bench: ValkeyBench) -> None:
-    bench.ledger.put_session("a", "anna", LONG, LONG, ["name"])
+    for digest in "ab":
+        bench.ledger.put_session(digest, "anna", LONG, LONG, ["name"])
     bench.ledger.shared_key("x")
     fill(bench)
     assert bench.ledger.session("a", 2 * LONG) == "anna"
     assert bench.ledger.shared_key("y") == "x"
     bench.ledger.drop_session("a")
     assert bench.ledger.session("a") is None
+    assert bench.ledger.drop_sessions(["name"], "logout", LONG) == 1
+    assert bench.ledger.session("b") is None
 
 
 def test_jobs_go_on_are_stopped_and_forgotten(bench: ValkeyBench) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -26,6 +27,10 @@ def kept(bench: LedgerBench, digests: str) -> str:
     found = "".join(one for one in digests if bench.ledger.session(one) == f"who has {one}")
     assert bench.ledger.ended_sessions(list(digests)) == set(digests) - set(found)
     return found
+
+
+def log_out(bench: LedgerBench, *names: str, logout: str = "", seconds: float = LONG) -> int | None:
+    return bench.ledger.drop_sessions(names, logout or secrets.token_hex(), seconds)
 
 
 def limit(monkeypatch: pytest.MonkeyPatch, name: str, most: int) -> None:
@@ -61,17 +66,37 @@ def test_session_that_was_dropped_has_ended(bench: LedgerBench) -> None:
     bench.ledger.drop_session("a")
     bench.ledger.drop_session("never there")
     assert kept(bench, "a") == ""
-    assert bench.ledger.drop_sessions("anna") == 0
+    assert log_out(bench, "anna") == 0
 
 
 def test_sessions_end_by_each_of_their_names(bench: LedgerBench) -> None:
     for digest, names in {"a": ("aa", "1"), "b": ("aa", "2"), "c": ("cc", "3"), "d": ("aaa", "4"), "e": ()}.items():
         put(bench, digest, *names)
-    assert bench.ledger.drop_sessions("2") == 1
+    assert log_out(bench, "2") == 1
     assert kept(bench, "abcde") == "acde"
-    assert bench.ledger.drop_sessions("aa") == 1
-    assert bench.ledger.drop_sessions("a") == 0
+    assert log_out(bench, "aa") == 1
+    assert log_out(bench, "a") == 0
     assert kept(bench, "abcde") == "cde"
+    assert log_out(bench, "none", "cc", "3", "4") == 2
+    assert kept(bench, "abcde") == "e"
+
+
+def test_logout_ends_sessions_only_once_until_it_is_forgotten(bench: LedgerBench) -> None:
+    put(bench, "a", "anna")
+    assert log_out(bench, "anna", logout="x", seconds=1.0) == 1
+    put(bench, "b", "anna")
+    assert log_out(bench, "anna", logout="x") is None
+    assert kept(bench, "b") == "b"
+    assert log_out(bench, "ben", logout="y") == 0
+    bench.pass_time(1.1)
+    assert log_out(bench, "anna", logout="y") is None
+    assert log_out(bench, "anna", logout="x") == 1
+
+
+def test_no_more_logouts_are_remembered_than_the_limit(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    limit(monkeypatch, "LOGOUTS_KEPT", 2)
+    assert [log_out(bench, "anna", logout=one, seconds=LONG + ord(one)) for one in "xyz"] == [0, 0, 0]
+    assert [log_out(bench, "anna", logout=one, seconds=LONG) for one in "zyx"] == [None, None, 0]
 
 
 def test_user_with_too_many_sessions_loses_the_one_that_was_used_longest_ago(
@@ -111,6 +136,8 @@ def test_sessions_leave_nothing_behind_and_end_with_each_of_their_keys(valkey: V
         bench.pass_time(0.3)
         put(bench, "b", "ben")
         bench.ledger.drop_session("b")
+        log_out(bench, "ben", seconds=0.2)
+        bench.pass_time(0.3)
         assert client.keys("*console*") == []
         keys: list[bytes | str] = []
         for number in range(3):

@@ -115,7 +115,14 @@ class FakeProvider(Answering):
     def logout_token(self, **claims: Any) -> str:
         """Return a logout token; the claims replace or add to the right ones, and None leaves one out."""
         now = int(time.time())
-        right = {"iss": self.issuer, "sub": SUBJECT, "aud": CLIENT, "iat": now, "exp": now + 120, "jti": "1"}
+        right = {
+            "iss": self.issuer,
+            "sub": SUBJECT,
+            "aud": CLIENT,
+            "iat": now,
+            "exp": now + 120,
+            "jti": secrets.token_hex(),
+        }
         return self.signed(without_none({**right, "events": {LOGOUT_EVENT: {}}, **claims}), typ="logout+jwt")
 
     def signed(self, claims: dict[str, Any], **header: Any) -> str:

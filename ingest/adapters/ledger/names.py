@@ -66,6 +66,7 @@ class Names:
     sessions: str = _key("console:sessions")
     session_ends: str = _key("console:sessions:ends")
     session_names: str = _key("console:sessions:names")
+    logouts: str = _key("console:logouts")
     console_key: str = _key("console:key")
 
     def __post_init__(self) -> None:

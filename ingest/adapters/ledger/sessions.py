@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from typing_extensions import override
 
 from ingest.adapters.ledger.workset import milliseconds
-from ingest.ports.sessions import SESSIONS_KEPT, SESSIONS_OF_ONE, Sessions
+from ingest.ports.sessions import LOGOUTS_KEPT, SESSIONS_KEPT, SESSIONS_OF_ONE, Sessions
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -42,8 +42,12 @@ class RedisSessions(Sessions):
         self._connection.run("drop_session", self._session_keys, [digest])
 
     @override
-    def drop_sessions(self, name: str) -> int:
-        return int(self._connection.run("drop_sessions", self._session_keys, [name]))
+    def drop_sessions(self, names: Collection[str], logout: str, seconds: float) -> int | None:
+        keys = [*self._session_keys, self._names.logouts]
+        ended = int(
+            self._connection.run("drop_sessions", keys, [logout, milliseconds(seconds), LOGOUTS_KEPT, *names])
+        )
+        return None if ended < 0 else ended
 
     @override
     def shared_key(self, proposed: str) -> str:

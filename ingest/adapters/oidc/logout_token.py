@@ -19,10 +19,14 @@ class LoggedOut:
     Attributes:
         subject: all of this user's; None if the token does not say.
         sid: this one only; None for all of the user's.
+        token_id: of the token, which no other token of the provider has.
+        seconds: after which the token is no longer accepted, at the latest.
     """
 
     subject: str | None
     sid: str | None
+    token_id: str
+    seconds: float
 
 
 def logged_out(claims: dict[str, Any], issuer: str, client_id: str, now: float, skew: float) -> LoggedOut:
@@ -41,12 +45,13 @@ def logged_out(claims: dict[str, Any], issuer: str, client_id: str, now: float, 
     audience = claims.get("aud")
     events = claims.get("events")
     issued, expires = claims.get("iat"), claims.get("exp", now)
-    subject, sid = claims.get("sub"), claims.get("sid")
+    subject, sid, token_id = claims.get("sub"), claims.get("sid"), claims.get("jti")
     reasons = {
         "iss": claims.get("iss") == issuer,
         "aud": client_id in (audience if isinstance(audience, list) else [audience]),
         "iat": now - _LONGEST - skew <= _number(issued) <= now + skew,
         "exp": _number(expires) > now - skew,
+        "jti": _is_text(token_id),
         "nonce": "nonce" not in claims,  # of an ID token
         "events": isinstance(events, dict) and isinstance(events.get(_EVENT), dict),
         "sub": subject is None or _is_text(subject),
@@ -55,7 +60,7 @@ def logged_out(claims: dict[str, Any], issuer: str, client_id: str, now: float, 
     wrong = next((claim for claim, fits in reasons.items() if not fits), None)
     if wrong is not None:
         raise SignOnRefusedError(f"the logout token is invalid ({wrong})")
-    return LoggedOut(subject, sid)
+    return LoggedOut(subject, sid, str(token_id), _LONGEST + 2 * skew)
 
 
 def _number(value: object) -> float:

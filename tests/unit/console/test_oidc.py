@@ -240,6 +240,7 @@ def test_provider_ends_one_session_or_all_of_a_user(browser: Browser) -> None:
         *({"iat": None}, {"iat": "now"}, {"iat": 1_600_000_000}, {"iat": 4_000_000_000}),
         *({"exp": 1_600_000_000}, {"exp": "never"}, {"nonce": "any"}, {"nonce": ""}),
         *({"events": None}, {"events": [LOGOUT_EVENT]}, {"events": {"another": {}}}, {"events": {LOGOUT_EVENT: 1}}),
+        *({"jti": None}, {"jti": ""}, {"jti": 7}),
         *({"sub": None}, {"sub": ""}, {"sub": 7}, {"sid": ""}, {"sid": 7}, {"padding": "x" * 20_000}),
     ],
     ids=lambda claims: str(claims)[:40],
@@ -277,6 +278,17 @@ def test_audience_may_be_a_list_and_a_token_without_an_end_counts_for_a_while(br
     browser.log_in()
     assert posted(browser, browser.fake.logout_token(aud=["another", CLIENT], exp=None)) == 200
     assert not browser.is_in
+
+
+def test_logout_token_ends_no_session_that_began_after_it_was_used(browser: Browser) -> None:
+    browser.log_in()
+    token = browser.fake.logout_token()
+    assert posted(browser, token) == 200
+    again = logged_in(browser)
+    assert posted(browser, token) == 200, "the provider may not have received the first answer"
+    assert again.is_in
+    assert posted(browser, browser.fake.logout_token()) == 200
+    assert not again.is_in
 
 
 def test_page_elsewhere_cannot_pass_a_logout_token_on(browser: Browser) -> None:
