@@ -246,6 +246,10 @@ class Access:
             names.append(self._name("no sid", subject))  # of those that began without it, any may be meant
         return self.sessions.drop_sessions(names, self._name("jti", token_id), seconds)
 
+    def goes_on(self, session: str) -> bool:
+        """Whether a session has not ended. It counts as used."""
+        return self._of_session(session, self.section.session_idle) is not None
+
     def ended(self, sessions: Collection[str]) -> set[str]:
         """Return those of some sessions that have ended, in one request of the ledger."""
         digests = {_digest(one): one for one in sessions}

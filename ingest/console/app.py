@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
 from structlog import get_logger
@@ -31,6 +32,7 @@ from ingest.console.limits import TooManyLoginsError
 from ingest.console.live import Live
 from ingest.errors import (
     LedgerError,
+    LedgerUnavailableError,
     MailhaulError,
     ObjectMissingError,
     ProviderUnavailableError,
@@ -91,6 +93,8 @@ _NOT_JSON = "the body is not JSON"
 # Bytes of a body. The library reads all of it before it is known who sends it; a job with every mailbox and message
 # that it may name has half of this.
 _LARGEST_BODY = 512 * 1024
+# Seconds between two looks whether the session of whoever reads an answer goes on.
+SESSION_CHECK = 2.0
 _COOKIES = (b"mailhaul_", b"__Host-mailhaul_")
 PROBLEM_TYPE = "application/problem+json"
 DESCRIPTION = (
@@ -121,6 +125,43 @@ class _Limited:
             return message
 
         await self._app(scope, limited, send)
+
+
+class _SessionEndedError(Exception):
+    """Nobody may see the rest of an answer. Raised between the server and everything that makes the answer."""
+
+
+class _Ending:
+    """Ends an answer that takes longer than the session of whoever asked, such as a download of a large message."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        checked = time.monotonic()
+
+        async def send_in_session(message: Message) -> None:
+            nonlocal checked
+            session = scope.get("state", {}).get("session", "")
+            if session and message.get("more_body") and time.monotonic() - checked >= SESSION_CHECK:
+                if not await run_in_threadpool(_goes_on, scope["app"].state.access, session):
+                    raise _SessionEndedError
+                checked = time.monotonic()
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_in_session)
+        except _SessionEndedError:
+            # The server closes the connection, so that a browser does not take a part for the whole.
+            log.info("console.answer_ended")
+
+
+def _goes_on(access: Access, session: str) -> bool:
+    try:
+        return access.goes_on(session)
+    except LedgerUnavailableError:
+        return True  # whether it has ended is not known before the ledger is back
 
 
 def _with_own_cookies(header: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
@@ -199,6 +240,7 @@ def routed_app() -> FastAPI:
     app.add_api_route("/readyz", _ready, include_in_schema=False)
     app.add_middleware(_Limited)
     app.middleware("http")(_guarded)
+    app.add_middleware(_Ending)
     app.add_exception_handler(MailhaulError, _failed)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _refused)

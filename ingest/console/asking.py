@@ -32,7 +32,9 @@ def access_of(request: Request) -> Access:
 
 def who_asks(request: Request) -> Identity:
     """Return who sends a request; raises as `Access.identify` does."""
-    return access_of(request).identify(request, used=_REFRESH not in request.headers)
+    who = access_of(request).identify(request, used=_REFRESH not in request.headers)
+    request.state.session = who.session  # an answer that takes long ends with it
+    return who
 
 
 def who_listens(request: Request) -> Identity:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ingest.domain.record import ObjectRef
     from ingest.ports.store import Store
 
-_CHUNK = 64 * 1024
+CHUNK = 64 * 1024
 # More digits than the size of any object has are no range.
 _RANGE = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})", re.IGNORECASE)
 # What a mail's own HTML may do in its frame: nothing.
@@ -103,7 +103,7 @@ def _headers(tag: str, filename: str, *, inline: bool) -> dict[str, str]:
 def _chunks(opened: AbstractContextManager[BinaryIO], body: BinaryIO, left: int) -> Iterator[bytes]:
     """Yield so many bytes of an object that is open, and close it."""
     try:
-        while left and (chunk := body.read(min(_CHUNK, left))):
+        while left and (chunk := body.read(min(CHUNK, left))):
             left -= len(chunk)
             yield chunk
     finally:
@@ -145,7 +145,7 @@ def safe_html(store: Store, manifest: Manifest) -> bytes | None:
         with store.open(kept.object.key) as stored:
             return stored.read(_SAFE_BYTES)
     with store.open(body.object.key) as opened, tempfile.TemporaryFile() as file:
-        while chunk := opened.read(_CHUNK):
+        while chunk := opened.read(CHUNK):
             file.write(chunk)
         file.seek(0)
         markup = file.read(READ_BYTES)
