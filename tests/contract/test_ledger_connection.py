@@ -129,6 +129,8 @@ def test_reply_of_an_interrupted_script_is_not_taken_for_that_of_the_next(
         raise KeyboardInterrupt
 
     with ledger_at(server.url) as ledger:
+        assert ledger.messages.claim(1, 60) == []
+        assert ledger.messages.backlog().due == 0  # both scripts are loaded: neither is sent again for another reason
         ledger.messages.add(["a", "b"])
         with monkeypatch.context() as patch:
             patch.setattr(AbstractConnection, "read_response", interrupted)

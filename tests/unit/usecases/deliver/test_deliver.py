@@ -56,6 +56,22 @@ def test_unavailable_sink_delays_no_other_and_receives_everything_later() -> Non
         assert b.events.lag("main").entries == 0
 
 
+def test_events_of_a_batch_are_counted_by_what_the_sink_made_of_each() -> None:
+    verdicts = [Verdict.DELIVERED] * 3 + [Verdict.REJECTED, Verdict.SKIPPED]
+    with bench() as b:
+        filled(b, len(verdicts))
+        b.sinks["main"].verdict = lambda _: Outcome(verdicts.pop())
+        b.relay_stage.run(never)
+        value = b.metrics.registry.get_sample_value
+        counts = {
+            verdict: value("mailhaul_events_published_total", {"sink": "main", "result": verdict})
+            for verdict in ("delivered", "rejected", "skipped")
+        }
+        assert counts == {"delivered": 3, "rejected": 1, "skipped": 1}
+        assert value("mailhaul_messages_total", {"result": "published"}) == 3
+        assert value("mailhaul_end_to_end_latency_seconds_count") == 3
+
+
 def test_pauses_for_an_unavailable_sink_grow() -> None:
     with bench() as b:
         b.sinks["main"].verdict = lambda _: Outcome(Verdict.UNAVAILABLE, "connect")
