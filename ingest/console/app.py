@@ -323,6 +323,10 @@ def _failed(request: Request, error: Exception) -> Response:
             "the identity provider cannot be reached, so that nobody can log in through it now; whoever is logged in "
             "stays so. Try again in a minute; `mailhaul check` shows the cause"
         )
+    elif isinstance(error, LedgerUnavailableError):
+        # Asking it who this is would take as long again, if it is one that does not answer.
+        request.state.ledger_unavailable = True
+        detail = "the ledger is unavailable; `mailhaul check` says why"
     elif isinstance(error, _NOT_QUOTED):
         detail = "a part of the service is unavailable"
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:

@@ -114,8 +114,9 @@ def problem(request: Request, status: int, detail: str) -> Response:
     title, advice = _TITLES.get(status, (HTTPStatus(status).phrase, ""))
     shown = {"detail": detail[:1].upper() + detail[1:], "title": title, "advice": advice}
     # Without the ledger some are not known, and forms of others cannot be made.
-    with suppress(NotLoggedInError, LedgerError):
-        return page(request, "problem", access_of(request).identify(request), status, **shown)
+    if not getattr(request.state, "ledger_unavailable", False):
+        with suppress(NotLoggedInError, LedgerError):
+            return page(request, "problem", access_of(request).identify(request), status, **shown)
     return page(request, "problem", None, status, **shown)
 
 

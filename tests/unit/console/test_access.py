@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from starlette.testclient import TestClient
 
 from ingest.console.app import make_app
+from ingest.errors import LedgerUnavailableError
 from ingest.ports.sessions import SESSIONS_OF_ONE
 from tests.support.bench import mail, message_key
 from tests.unit.console.conftest import SECRETS, section, with_tokens
@@ -252,3 +253,21 @@ def test_listening_beyond_this_machine_needs_somebody_to_log_in() -> None:
     with pytest.raises(ValidationError, match="lets everybody in"):
         section(address="0.0.0.0")  # noqa: S104 - nothing listens
     assert section(address="::1").loopback
+
+
+def test_page_does_not_ask_a_ledger_again_that_did_not_answer(
+    filled: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = filled.client("nobody", with_tokens())
+    client.post("/login", data={"secret": SECRETS["viewer"]})
+    asked: list[object] = []
+
+    def unavailable(*of: object) -> None:
+        asked.append(of)
+        raise LedgerUnavailableError("it quotes the server")
+
+    monkeypatch.setattr(filled.b.ledger, "session", unavailable)
+    answer = client.get("/mailboxes")
+    assert (answer.status_code, len(asked)) == (503, 1)
+    assert "The ledger is unavailable; <code>mailhaul check</code> says why" in answer.text
+    assert "it quotes the server" not in answer.text
