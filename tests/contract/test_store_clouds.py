@@ -19,12 +19,9 @@ import pytest
 from ingest.adapters.stores.rest.azure import API_VERSION
 from ingest.errors import ConfigError, StoreRefusedError
 from tests.support.clouds import ACCOUNT, ACCOUNT_KEY
-from tests.support.stores import every_call, put, read, stored_keys
+from tests.support.stores import every_rest_call, put, read, stored_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from ingest.adapters.stores.rest.store import RestStore
     from tests.support.clouds import Azurite, Emulator, FakeGcs
 
 MIB = 2**20
@@ -34,10 +31,6 @@ MIB = 2**20
 def emulator(request: pytest.FixtureRequest) -> Emulator:
     made: Emulator = request.getfixturevalue(request.param)
     return made
-
-
-def calls(store: RestStore) -> list[Callable[[], object]]:
-    return [*every_call(store), lambda: store.erase("box"), lambda: store.restorable_until("box")]
 
 
 def described(emulator: Emulator, bucket: str, key: str) -> dict[str, Any]:
@@ -87,7 +80,7 @@ def test_more_keys_than_one_page_holds_are_all_listed(emulator: Emulator) -> Non
 
 def test_missing_bucket_is_named_as_such(emulator: Emulator) -> None:
     """Also where the answer is the one for a missing object: else nothing is ever found, for no visible reason."""
-    for call in calls(emulator.open("no-such-bucket")):
+    for call in every_rest_call(emulator.open("no-such-bucket")):
         with pytest.raises(StoreRefusedError, match="create it, or correct `store`"):
             call()
 
@@ -160,7 +153,7 @@ def test_snapshots_go_with_their_blob_and_without_it(azurite: Azurite) -> None:
 
 def test_wrong_account_key_names_the_remedy_and_no_secret(azurite: Azurite) -> None:
     wrong = base64.b64encode(b"another key").decode()
-    for call in calls(azurite.open(account_key=lambda: wrong)):
+    for call in every_rest_call(azurite.open(account_key=lambda: wrong)):
         with pytest.raises(StoreRefusedError, match="permission denied") as caught:
             call()
         assert wrong not in str(caught.value)

@@ -30,10 +30,10 @@ from ingest.errors import (
 from tests.support.http import Answer, Receiver, Request
 from tests.support.servers import free_port
 from tests.support.socks import HttpConnect
-from tests.support.stores import put, read, stored_keys
+from tests.support.stores import every_rest_call, put, read, stored_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     import trustme
 
@@ -92,18 +92,6 @@ class Server:
         return Answer(status, {}, json.dumps({"error": error}).encode())
 
 
-def calls(store: RestStore) -> list[Callable[[], object]]:
-    return [
-        lambda: put(store, "box/a", b"bytes"),
-        lambda: put(store, "box/a", b"bytes", only_if_absent=True),
-        lambda: store.stat("box/a"),
-        lambda: read(store, "box/a"),
-        lambda: stored_keys(store, ""),
-        lambda: store.erase("box"),
-        lambda: store.restorable_until("box"),
-    ]
-
-
 @pytest.fixture(params=["gcs", "azure"])
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     with Receiver() as receiver:
@@ -155,7 +143,7 @@ def test_refusal_names_cause_and_remedy(
     with Receiver() as receiver:
         server = Server(kind, receiver)
         receiver.answer = lambda _: server.refusal(status, code)
-        for call in calls(server.open()):
+        for call in every_rest_call(server.open()):
             with pytest.raises(error, match=words):
                 call()
 
@@ -165,7 +153,7 @@ def test_page_is_no_answer_of_a_store(server: Server, status: int) -> None:
     """Taken for success, mail would be deleted; taken for a missing object, it would be fetched again."""
     page = Answer(status, {"content-type": "text/html"}, b"<!DOCTYPE html><html>Back soon.<br></html>")
     server.receiver.answer = lambda _: page
-    for call in calls(server.open()):
+    for call in every_rest_call(server.open()):
         with pytest.raises(StoreError, match=r"not one of an object store|cannot serve"):
             call()
 
@@ -239,7 +227,7 @@ def test_lost_connection_is_followed_by_another(server: Server) -> None:
 
 def test_unreachable_server_is_unavailable() -> None:
     client = HttpClient(f"http://127.0.0.1:{free_port()}", Unsigned(), Limits(attempts=1))
-    for call in calls(RestStore(GcsApi("bucket"), client)):
+    for call in every_rest_call(RestStore(GcsApi("bucket"), client)):
         with pytest.raises(StoreUnavailableError, match="cannot be reached"):
             call()
 

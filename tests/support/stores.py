@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ingest.adapters.stores.rest.store import RestStore
     from ingest.domain.record import ObjectRef
     from ingest.ports.store import Store, StoreWriter
 
@@ -45,3 +46,8 @@ def every_call(store: Store) -> list[Callable[[], object]]:
         lambda: stored_keys(store, ""),
         lambda: store.delete("box/a"),
     ]
+
+
+def every_rest_call(store: RestStore) -> list[Callable[[], object]]:
+    """Return the same for a store of Google or Azure, with the methods that only these have."""
+    return [*every_call(store), lambda: store.erase("box"), lambda: store.restorable_until("box")]

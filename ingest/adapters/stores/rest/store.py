@@ -214,7 +214,10 @@ class RestStore(Store):
 
     def _delete(self, request: Request) -> None:
         with suppress(ObjectMissingError):
-            self._ask(request)
+            reply = self._ask(request)
+            # Nothing else shows who answered. Taken for success, a page would count as erased mail.
+            if reply.headers.get("content-type", "").startswith("text/html"):
+                raise not_a_store()
 
     def _entries(self, prefix: str, selection: Selection) -> Iterator[Entry]:
         marker: str | None = None
