@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 # What libraries import only if it is installed, and Mailhaul does not use through them: structlog tracebacks in
 # colour, and colours on Windows, redis its metrics for OpenTelemetry. None in `sys.modules` means: not installed.
-_OPTIONAL = ("colorama", "opentelemetry.metrics", "opentelemetry.sdk.metrics", "rich")
+_OPTIONAL = ("colorama", "opentelemetry.sdk.metrics", "rich")
 # redis imports its asynchronous client whether or not it is used. An empty package takes its place meanwhile, whose
 # modules can be imported: redis itself needs one of them.
 _ASYNCHRONOUS = "redis.asyncio"
