@@ -173,7 +173,8 @@ class Drain:
                 finished.add(outcome.mailbox)
 
         def work() -> None:
-            self.poll.run(enough, leave=stop, listen=listen)
+            # A drain that takes longer than an interval would poll again what it has finished.
+            self.poll.run(enough, leave=stop, listen=listen, skip=finished.__contains__)
 
         while not enough():
             in_threads(work, min(PARALLEL_MAILBOXES, max(1, len(schedule.mailboxes))))

@@ -101,6 +101,7 @@ class PollStage:
         *,
         leave: Callable[[], bool] | None = None,
         listen: Callable[[PollOutcome], None] = lambda _: None,
+        skip: Callable[[str], bool] = lambda _: False,
     ) -> int:
         """Claim one due mailbox at a time until none is due, or the ledger's memory is nearly full.
 
@@ -110,6 +111,7 @@ class PollStage:
             stop: asked between mailboxes.
             leave: asked between messages too, for a stop that cannot wait for a large mailbox; `stop` by default.
             listen: called with every poll that ended.
+            skip: whether a mailbox, by its id, is left for later, although it is due.
         """
 
         def stop_now() -> bool:
@@ -119,6 +121,10 @@ class PollStage:
             return (leave or stop)() or self.pressure.high()
 
         def handle(claim: Claim) -> None:
+            mailbox = self.mailboxes().get(claim.id)
+            if mailbox is not None and skip(claim.id):
+                self.ledger.mailboxes.release(claim, mailbox.interval, claim.tries - 1)
+                return
             outcome = self.handle(claim, leave_now)
             if outcome is not None:
                 listen(outcome)
