@@ -63,6 +63,8 @@ def open_pool(url: str, key: str) -> BlockingConnectionPool:
         "retry": Retry(ConstantBackoff(RETRY_SECONDS), 1),
         "protocol": 2,
         "decode_responses": False,
+        # The server would be told name and version of this library, which each connection reads from the disk.
+        "driver_info": None,
     }
     if (sentinels := read_sentinels(url)) is not None:
         return _at_sentinels(sentinels, options)
