@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from redis import BlockingConnectionPool
+from redis import BlockingConnectionPool, DriverInfo
+from redis import __version__ as redis_version
 from redis import exceptions as redis_errors
 from redis.backoff import ConstantBackoff
 from redis.connection import SSLConnection
@@ -63,8 +64,9 @@ def open_pool(url: str, key: str) -> BlockingConnectionPool:
         "retry": Retry(ConstantBackoff(RETRY_SECONDS), 1),
         "protocol": 2,
         "decode_responses": False,
-        # The server would be told name and version of this library, which each connection reads from the disk.
-        "driver_info": None,
+        # Else each connection reads this version from the disk. The server gets it even though nobody needs it: a
+        # connection over TLS 1.3 that has received nothing yet has session tickets to read, and passes for broken.
+        "driver_info": DriverInfo(lib_version=redis_version),
     }
     if (sentinels := read_sentinels(url)) is not None:
         return _at_sentinels(sentinels, options)
